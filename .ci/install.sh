@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Debian packages, and .venv with others' clients, emulators and SeaweedFS (tests/tools/install.sh).
+set -euo pipefail
+
+# hey: load; curl: README's line; zip: the deployment package; binutils: symbols of the arm64 binaries.
+packages=(binutils-aarch64-linux-gnu build-essential curl hey python3-venv shellcheck util-linux zip)
+if ! dpkg -s "${packages[@]}" >/dev/null 2>&1; then
+  apt-get update -q
+  apt-get install -yq --no-install-recommends "${packages[@]}"
+fi
+for tool in rustfmt clippy-driver; do
+  "$tool" --version
+done
+tests/tools/install.sh
+.venv/bin/python -m pip list --disable-pip-version-check 2>/dev/null | grep -E '^(tritonclient|kserve|onnxruntime|seaweedfs|aws-sam|cargo-lambda)'

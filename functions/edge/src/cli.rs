@@ -1,0 +1,379 @@
+//! What can be said on the command line, and the help that teaches it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use dunlin_registry::ModelRef;
+use dunlin_telemetry::LogFormat;
+
+use crate::commands::serve::ServeArgs;
+use crate::exit::Exit;
+
+/// The commands by what they are for; `{subcommands}` would be one long list.
+const HELP: &str = "\
+{about-with-newline}
+Usage: dunlin [OPTIONS] [COMMAND]
+
+Serve:
+  serve        Start the server; the default without a command
+  run          Run a model on a file, without a server
+
+Publish:
+  push         Publish a model: an .onnx file, or a directory with a model.toml
+  ls           List the models of the store
+  show         Show a model: versions, aliases, inputs, outputs, files
+  rm           Delete a version, or a model
+
+Look inside:
+  inspect      Show what an .onnx file takes, gives, and is made of
+  bench        Measure a model: latency, throughput, time in each node
+
+This program:
+  version      Print the version
+  completions  Print completions for a shell
+  help         Print this, or the help of a command
+
+Options:
+{options}
+{after-help}";
+
+const EXAMPLES: &str = "\
+Examples:
+  dunlin                                     # serve, with a built-in sample to try
+  dunlin push resnet.onnx                    # publish version 1 of \"resnet\"
+  dunlin run resnet cat.jpg                  # its answer to a picture
+  dunlin --store s3://my-bucket/models ls    # the same with objects in S3
+
+Exit codes:
+  0 done     1 failed     2 wrong usage     3 no such model, version, alias or file
+  4 invalid model or input     5 the store can't be used     6 stored data is damaged
+  7 can't listen on the address
+
+More: docs/cli.md";
+
+/// Models as a service: publish, serve and run ONNX models, on this machine
+#[derive(Debug, Parser)]
+#[command(name = "dunlin", version, help_template = HELP, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where models are kept.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct StoreArgs {
+    /// Where models are kept: `file:PATH` or `s3://bucket/prefix` [default: a folder of your own]
+    #[arg(long, value_name = "URL", env = "DUNLIN_STORE", global = true)]
+    pub(crate) store: Option<String>,
+    /// An S3 other than AWS's, as <http://host:port>
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DUNLIN_S3_ENDPOINT",
+        global = true,
+        hide_short_help = true
+    )]
+    pub(crate) s3_endpoint: Option<String>,
+    /// The bucket's region [default: as the AWS tools find it]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "DUNLIN_S3_REGION",
+        global = true,
+        hide_short_help = true
+    )]
+    pub(crate) s3_region: Option<String>,
+    /// Put the bucket into the path, not the host name [default: true with --s3-endpoint]
+    #[arg(long, value_name = "true|false", env = "DUNLIN_S3_PATH_STYLE", global = true, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", hide_short_help = true)]
+    pub(crate) s3_path_style: Option<bool>,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct CommonArgs {
+    /// Print JSON: the answer on standard output, an error on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress bars
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// What to log, as in `info` or `dunlin_serving=debug,warn` [default: info to serve, else warn]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "DUNLIN_LOG",
+        global = true,
+        hide_short_help = true
+    )]
+    pub(crate) log: Option<String>,
+    /// How to log: auto (text on a terminal, else JSON), text or json
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "DUNLIN_LOG_FORMAT",
+        default_value = "auto",
+        global = true,
+        hide_short_help = true
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// One task each; the arguments are beside what they do where they are many.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the server; the default without a command
+    #[command(after_help = "\
+Examples:
+  dunlin serve
+  dunlin serve --listen 0.0.0.0:80 --preload digits@production
+  dunlin serve --store s3://my-bucket/models --cache-mib 4096
+
+Then:
+  curl --data-binary @models/digits/examples/3.png http://127.0.0.1:8080/predict/digits
+  curl http://127.0.0.1:8080/v2/models/digits
+
+SIGTERM or Ctrl-C drains: running requests end, new ones are refused; a second one ends at once.")]
+    Serve(ServeArgs),
+    /// Run a model on a file, without a server
+    #[command(after_help = "\
+Examples:
+  dunlin run digits models/digits/examples/3.png
+  dunlin run resnet@2 cat.jpg --json
+  curl -s https://example.com/cat.jpg | dunlin run resnet@production -
+
+FILE is what `POST /predict/MODEL` takes: a picture, or a JSON request of the Open Inference Protocol.")]
+    Run(RunArgs),
+    /// Publish a model: an .onnx file, or a directory with a model.toml
+    #[command(after_help = "\
+Examples:
+  dunlin push resnet.onnx                      # named after the file
+  dunlin push export/model.onnx --name resnet
+  dunlin push models/digits --alias production # with the labels and examples of its model.toml
+
+The model is checked, run on its examples (or on random inputs), and published as the next version.")]
+    Push(PushArgs),
+    /// List the models of the store
+    #[command(alias = "list")]
+    Ls,
+    /// Show a model: versions, aliases, inputs, outputs, files
+    #[command(after_help = "\
+Examples:
+  dunlin show digits
+  dunlin show digits@2 --json        # the manifest, as it is stored")]
+    Show(ShowArgs),
+    /// Delete a version, or a model
+    #[command(after_help = "\
+Examples:
+  dunlin rm digits@2
+  dunlin rm digits --all             # every version and alias
+
+Numbers never come back: the next push gets the next one. Files of no other version stay in the store.")]
+    Rm(RmArgs),
+    /// Show what an .onnx file takes, gives, and is made of
+    #[command(after_help = "\
+Examples:
+  dunlin inspect resnet.onnx
+  dunlin inspect digits@2 --json     # a published model")]
+    Inspect(InspectArgs),
+    /// Measure a model: latency, throughput, time in each node
+    #[command(after_help = "\
+Examples:
+  dunlin bench resnet.onnx
+  dunlin bench resnet.onnx --shape image=4,3,224,224 --threads 2
+  dunlin bench digits --inputs batch.npz --profile
+  dunlin bench digits --json | jq .median_ms
+
+Inputs are random, from a fixed seed, unless --inputs gives an archive as `numpy.savez` writes it.")]
+    Bench(BenchArgs),
+    /// Print the version
+    Version,
+    /// Print completions for a shell
+    #[command(after_help = "\
+Examples:
+  dunlin completions bash > ~/.local/share/bash-completion/completions/dunlin
+  dunlin completions zsh > ~/.zfunc/_dunlin
+  dunlin completions fish > ~/.config/fish/completions/dunlin.fish")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `dunlin run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// MODEL, MODEL@VERSION or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: ModelRef,
+    /// The input; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Also print the time of each phase
+    #[arg(long)]
+    pub(crate) timing: bool,
+}
+
+/// `dunlin push`
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// An .onnx file, or a directory with a model.toml
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// The model's name [default: from the model.toml, else from the file]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Point this alias to the new version
+    #[arg(long, value_name = "ALIAS")]
+    pub(crate) alias: Option<dunlin_registry::Alias>,
+}
+
+/// `dunlin show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// MODEL, MODEL@VERSION or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: ModelRef,
+}
+
+/// `dunlin rm`
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// MODEL@VERSION, or MODEL if it has only one
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: ModelRef,
+    /// Every version of the model, and its aliases
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// `dunlin inspect`
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// An .onnx file, or a model of the store
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+}
+
+/// `dunlin bench`
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// An .onnx file, or a model of the store
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Inputs by name, as `numpy.savez` writes them
+    #[arg(long, value_name = "FILE.npz", conflicts_with = "shape")]
+    pub(crate) inputs: Option<PathBuf>,
+    /// The shape of a random input; else each dynamic dimension is 1
+    #[arg(long, value_name = "NAME=N,N,…")]
+    pub(crate) shape: Vec<crate::inputs::NamedShape>,
+    /// Threads that run the model at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: u16,
+    /// Runs of each thread [default: as many as fit into --seconds]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: Option<u32>,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Runs of each thread before it measures
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) warm_up: u32,
+    /// Also time each node of the optimized graph
+    #[arg(long)]
+    pub(crate) profile: bool,
+}
+
+impl Cli {
+    /// Reads the arguments of this process; help, version and mistakes are printed here.
+    pub(crate) fn from_environment() -> Result<Self, ExitCode> {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        Self::read(arguments.clone()).map_err(|error| {
+            let json = arguments.iter().any(|argument| argument == "--json");
+            if error.use_stderr() && json {
+                let text = error.render().to_string();
+                let line = text.lines().next().unwrap_or_default();
+                let failure =
+                    Exit::Usage.failure(line.strip_prefix("error: ").unwrap_or(line).to_owned());
+                crate::output::Output::new(true, true).failure(&failure);
+            } else {
+                // A closed pipe: nobody is left to tell.
+                let _ = error.print();
+            }
+            ExitCode::from(error.exit_code() as u8)
+        })
+    }
+
+    /// Without a command it is `serve`, whose options then come from the environment.
+    fn read(mut arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        match Self::try_parse_from(&arguments) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::MissingSubcommand
+                        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                ) =>
+            {
+                arguments.push("serve".into());
+                Self::try_parse_from(&arguments)
+            }
+            read => read,
+        }
+    }
+
+    /// What to log where nothing else is asked for: a server tells what it does.
+    pub(crate) fn log_filter(&self) -> &str {
+        match (&self.common.log, &self.command) {
+            (Some(filter), _) => filter,
+            (None, Command::Serve(_)) => "info",
+            (None, _) => "warn",
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds, from 0 to 86400".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_grouped_help_names_every_command_as_it_describes_itself() {
+        let mut command = Cli::command();
+        command.build();
+        for sub in command.get_subcommands() {
+            let (name, about) = (sub.get_name(), sub.get_about().unwrap_or_default());
+            let line = format!("  {name:<12} {about}\n");
+            assert!(name == "help" || HELP.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_command_is_serve_with_the_store_that_was_given() {
+        let arguments = ["dunlin", "--store", "file:/x"].map(OsString::from);
+        let cli = Cli::read(arguments.to_vec()).expect("these are arguments");
+        assert_eq!(cli.store.store.as_deref(), Some("file:/x"));
+        assert!(matches!(cli.command, Command::Serve(_)));
+    }
+}

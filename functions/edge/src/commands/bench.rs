@@ -1,0 +1,268 @@
+//! `dunlin bench`: how fast a model runs here.
+
+use std::fmt::Write as _;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dunlin_engine::{LoadOptions, Model, NodeTime};
+use dunlin_protocol::NamedTensor;
+use serde::Serialize;
+
+use super::source;
+use crate::cli::BenchArgs;
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::progress::Task;
+use crate::{inputs, output};
+
+/// Nodes that the table shows.
+const NODES: usize = 20;
+
+/// What was measured. Times are of single runs, over all threads.
+#[derive(Debug, Serialize)]
+struct Measurement {
+    model: String,
+    threads: usize,
+    runs: usize,
+    load_ms: f64,
+    /// The first run, which also makes the plan for its shape.
+    first_ms: f64,
+    min_ms: f64,
+    median_ms: f64,
+    mean_ms: f64,
+    p95_ms: f64,
+    p99_ms: f64,
+    /// Runs a second, of all threads together.
+    runs_per_second: f64,
+    memory_bytes: u64,
+    per_thread: Vec<Thread>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profile: Vec<NodeTime>,
+}
+
+/// What one thread did.
+#[derive(Debug, Serialize)]
+struct Thread {
+    runs: usize,
+    median_ms: f64,
+    runs_per_second: f64,
+}
+
+pub(crate) async fn bench(arguments: BenchArgs, context: &Context) -> Result<(), Failure> {
+    let (name, onnx) = source::onnx(&arguments.model, context).await?;
+    let task = Task::start(context.output, format!("measuring {name}"));
+    let measured = tokio::task::spawn_blocking(move || measure(name, onnx, &arguments))
+        .await
+        .map_err(|error| Failure::failed(format!("the measurement broke off: {error}")))??;
+    task.done();
+    context.output.answer(&measured, || measured.describe())
+}
+
+fn measure(name: String, onnx: Bytes, arguments: &BenchArgs) -> Result<Measurement, Failure> {
+    let started = Instant::now();
+    let model = Model::load(&name, onnx, &LoadOptions::default())?;
+    let load = started.elapsed();
+    let inputs = match &arguments.inputs {
+        Some(path) => inputs::read_npz(path)?,
+        None => inputs::random(model.inputs(), &arguments.shape)?,
+    };
+    let started = Instant::now();
+    model.run(inputs.clone())?;
+    let first = started.elapsed();
+    let times = run_threads(&model, &inputs, arguments)?;
+    let profile = if arguments.profile {
+        model.profile(inputs)?
+    } else {
+        Vec::new()
+    };
+    let per_thread: Vec<Thread> = times.iter().map(|times| Thread::new(times)).collect();
+    let mut all: Vec<Duration> = times.into_iter().flatten().collect();
+    all.sort_unstable();
+    let (Some(min), false) = (all.first(), per_thread.is_empty()) else {
+        return Err(Exit::Usage.failure("nothing was run; give more --seconds or --runs"));
+    };
+    Ok(Measurement {
+        model: name,
+        threads: per_thread.len(),
+        runs: all.len(),
+        load_ms: ms(load),
+        first_ms: ms(first),
+        min_ms: ms(*min),
+        median_ms: ms(quantile(&all, 0.5)),
+        mean_ms: ms(all.iter().sum::<Duration>()) / all.len() as f64,
+        p95_ms: ms(quantile(&all, 0.95)),
+        p99_ms: ms(quantile(&all, 0.99)),
+        runs_per_second: per_thread.iter().map(|thread| thread.runs_per_second).sum(),
+        memory_bytes: model.memory_bytes(),
+        per_thread,
+        profile,
+    })
+}
+
+/// The times of each thread's runs, all threads starting together.
+fn run_threads(
+    model: &Model,
+    inputs: &[NamedTensor],
+    arguments: &BenchArgs,
+) -> Result<Vec<Vec<Duration>>, Failure> {
+    let barrier = Barrier::new(usize::from(arguments.threads));
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..arguments.threads)
+            .map(|_| scope.spawn(|| run_thread(model, inputs, arguments, &barrier)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| {
+                let times = thread
+                    .join()
+                    .map_err(|_| Failure::failed("a thread of the measurement panicked"))?;
+                Ok(times?)
+            })
+            .collect()
+    })
+}
+
+fn run_thread(
+    model: &Model,
+    inputs: &[NamedTensor],
+    arguments: &BenchArgs,
+    barrier: &Barrier,
+) -> dunlin_engine::Result<Vec<Duration>> {
+    let warm = (0..arguments.warm_up).try_for_each(|_| model.run(inputs.to_vec()).map(drop));
+    // Every thread comes here, whatever happened to it: the others wait.
+    barrier.wait();
+    warm?;
+    let runs = arguments.runs.unwrap_or(u32::MAX);
+    let limit = arguments
+        .runs
+        .is_none()
+        .then(|| Duration::from_secs_f64(arguments.seconds));
+    let started = Instant::now();
+    let mut times = Vec::new();
+    for _ in 0..runs {
+        let given = inputs.to_vec();
+        let run = Instant::now();
+        let outputs = model.run(given)?;
+        times.push(run.elapsed());
+        drop(outputs);
+        if limit.is_some_and(|limit| started.elapsed() >= limit) {
+            break;
+        }
+    }
+    Ok(times)
+}
+
+impl Thread {
+    fn new(times: &[Duration]) -> Self {
+        let mut sorted = times.to_vec();
+        sorted.sort_unstable();
+        let total: Duration = times.iter().sum();
+        Self {
+            runs: times.len(),
+            median_ms: ms(quantile(&sorted, 0.5)),
+            runs_per_second: times.len() as f64 / total.as_secs_f64().max(f64::MIN_POSITIVE),
+        }
+    }
+}
+
+impl Measurement {
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        let mut line = |what: &str, value: String| {
+            let _ = writeln!(text, "{what:<12} {value}");
+        };
+        line("model", self.model.clone());
+        line(
+            "runs",
+            format!("{} on {} thread(s)", self.runs, self.threads),
+        );
+        line("median", output::milliseconds(self.median_ms));
+        line("min", output::milliseconds(self.min_ms));
+        line("p95", output::milliseconds(self.p95_ms));
+        line("p99", output::milliseconds(self.p99_ms));
+        line(
+            "throughput",
+            format!("{:.1} runs a second", self.runs_per_second),
+        );
+        if self.threads > 1 {
+            for thread in &self.per_thread {
+                line(
+                    "  a thread",
+                    format!(
+                        "{:.1} runs a second, median {}",
+                        thread.runs_per_second,
+                        output::milliseconds(thread.median_ms)
+                    ),
+                );
+            }
+        }
+        line("load", output::milliseconds(self.load_ms));
+        line("first run", output::milliseconds(self.first_ms));
+        line("memory", output::bytes(self.memory_bytes));
+        if !self.profile.is_empty() {
+            text.push('\n');
+            text.push_str(&self.nodes());
+        }
+        text
+    }
+
+    /// The slowest nodes.
+    fn nodes(&self) -> String {
+        let total: f64 = self.profile.iter().map(|node| node.micros).sum();
+        let mut nodes: Vec<&NodeTime> = self.profile.iter().collect();
+        nodes.sort_by(|a, b| b.micros.total_cmp(&a.micros));
+        let rows: Vec<Vec<String>> = nodes
+            .iter()
+            .take(NODES)
+            .map(|node| {
+                vec![
+                    format!(
+                        "{:.1} %",
+                        100.0 * node.micros / total.max(f64::MIN_POSITIVE)
+                    ),
+                    format!("{:.1}", node.micros),
+                    node.runs.to_string(),
+                    output::printable(&node.op),
+                    output::printable(&node.node),
+                ]
+            })
+            .collect();
+        output::table(
+            &["SHARE", "MICROSECONDS", "RUNS", "OPERATOR", "NODE"],
+            &[0, 1, 2],
+            &rows,
+        )
+    }
+}
+
+/// The nearest-rank quantile of sorted times; zero where there are none.
+fn quantile(sorted: &[Duration], share: f64) -> Duration {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted
+        .get(rank.saturating_sub(1))
+        .copied()
+        .unwrap_or_default()
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_measured() {
+        let times: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
+        for (share, wanted) in [(0.5, 50), (0.95, 95), (0.99, 99), (1.0, 100), (0.0, 1)] {
+            assert_eq!(
+                quantile(&times, share),
+                Duration::from_millis(wanted),
+                "{share}"
+            );
+        }
+        assert_eq!(quantile(&[], 0.5), Duration::ZERO);
+    }
+}

@@ -1,0 +1,32 @@
+//! The commands, each in a file of its own.
+
+mod bench;
+mod inspect;
+mod ls;
+pub(crate) mod push;
+mod rm;
+mod run;
+pub(crate) mod serve;
+mod show;
+mod source;
+mod version;
+
+use crate::cli::Command;
+use crate::context::Context;
+use crate::exit::Failure;
+
+/// Does what was asked for.
+pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Serve(arguments) => serve::serve(arguments, context).await,
+        Command::Run(arguments) => run::run(arguments, context).await,
+        Command::Push(arguments) => push::push(arguments, context).await,
+        Command::Ls => ls::ls(context).await,
+        Command::Show(arguments) => show::show(arguments, context).await,
+        Command::Rm(arguments) => rm::rm(arguments, context).await,
+        Command::Inspect(arguments) => inspect::inspect(arguments, context).await,
+        Command::Bench(arguments) => bench::bench(arguments, context).await,
+        Command::Version => version::version(context),
+        Command::Completions { shell } => version::completions(shell, context),
+    }
+}

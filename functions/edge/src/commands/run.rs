@@ -1,0 +1,111 @@
+//! `dunlin run`: one request, answered by this process as a server would.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
+
+use bytes::Bytes;
+use dunlin_serving::{Call, PredictBody, Service, ServiceOptions};
+use serde_json::Value;
+
+use super::source;
+use crate::cli::RunArgs;
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, table};
+use crate::progress::Task;
+
+pub(crate) async fn run(arguments: RunArgs, context: &Context) -> Result<(), Failure> {
+    let options = ServiceOptions {
+        workers: 1,
+        background: false,
+        ..ServiceOptions::default()
+    };
+    let limit = options.limits.body_bytes;
+    let path = arguments.input;
+    let body = tokio::task::spawn_blocking(move || read(&path, limit))
+        .await
+        .map_err(|error| Failure::failed(format!("reading the input broke off: {error}")))??;
+    let registry = context.registry().await?;
+    // The registry's own words tell best that there is no such model.
+    source::manifest(&registry, &arguments.model).await?;
+
+    let service = Service::new(registry, options);
+    let mut call = Call::new(None);
+    let task = Task::start(context.output, format!("loading {}", arguments.model));
+    service.model_ready(&arguments.model, &mut call).await?;
+    task.done();
+    let body = PredictBody {
+        body,
+        content_type: None,
+        header_length: None,
+    };
+    let reply = service.predict(&arguments.model, body, &mut call).await?;
+    let answer: Value = serde_json::from_slice(&reply.body)
+        .map_err(|error| Failure::failed(format!("the answer is no JSON: {error}")))?;
+    context.output.answer(&answer, || describe(&answer))?;
+    if arguments.timing {
+        context.output.note(&call.phases.server_timing());
+    }
+    Ok(())
+}
+
+/// The whole input, if it is not larger than a server would take.
+fn read(path: &Path, limit: usize) -> Result<Bytes, Failure> {
+    let failed = |error| Failure::file(path, &error);
+    let mut body = Vec::new();
+    let limit = limit as u64;
+    if path == Path::new("-") {
+        std::io::stdin()
+            .lock()
+            .take(limit + 1)
+            .read_to_end(&mut body)
+            .map_err(failed)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(limit + 1)
+            .read_to_end(&mut body)
+            .map_err(failed)?;
+    }
+    if body.len() as u64 > limit {
+        return Err(Exit::Invalid.failure(format!(
+            "{} has more than {}, the limit of an input",
+            path.display(),
+            output::bytes(limit)
+        )));
+    }
+    Ok(body.into())
+}
+
+/// Classes as a table, one for each picture; anything else as the JSON that it is.
+fn describe(answer: &Value) -> String {
+    let Some(classes) = answer.get("predictions").and_then(Value::as_array) else {
+        return format!("{answer:#}");
+    };
+    // A batch has a list for each picture.
+    let pictures: Vec<&[Value]> = if classes.iter().all(Value::is_array) {
+        classes
+            .iter()
+            .filter_map(|picture| picture.as_array().map(Vec::as_slice))
+            .collect()
+    } else {
+        vec![classes]
+    };
+    let mut text = String::new();
+    for (index, classes) in pictures.iter().enumerate() {
+        if index > 0 {
+            let _ = writeln!(text);
+        }
+        let rows: Vec<Vec<String>> = classes.iter().map(row).collect();
+        text.push_str(&table(&["SCORE", "LABEL"], &[0], &rows));
+    }
+    text
+}
+
+fn row(class: &Value) -> Vec<String> {
+    let score = class["score"].as_f64().unwrap_or_default();
+    let label = class["label"]
+        .as_str()
+        .map_or_else(|| class["index"].to_string(), output::printable);
+    vec![format!("{score:.4}"), label]
+}

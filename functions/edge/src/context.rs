@@ -1,0 +1,98 @@
+//! What the commands share: the store that was asked for, and how to talk.
+
+use std::path::PathBuf;
+
+use dunlin_registry::Registry;
+use dunlin_storage::StoreOptions;
+
+use crate::cli::StoreArgs;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// Settings of this process.
+#[derive(Debug)]
+pub(crate) struct Context {
+    store: StoreArgs,
+    pub(crate) output: Output,
+}
+
+impl Context {
+    pub(crate) fn new(store: StoreArgs, output: Output) -> Self {
+        Self { store, output }
+    }
+
+    /// Whether nobody said which store: then it is the embedded one.
+    pub(crate) fn is_default_store(&self) -> bool {
+        self.store.store.is_none()
+    }
+
+    /// Opens the registry over the store.
+    pub(crate) async fn registry(&self) -> Result<Registry, Failure> {
+        let url = match &self.store.store {
+            Some(url) => url.clone(),
+            None => default_store()?,
+        };
+        let mut options = StoreOptions::default();
+        options.endpoint.clone_from(&self.store.s3_endpoint);
+        options.region.clone_from(&self.store.s3_region);
+        options.path_style = self.store.s3_path_style;
+        let store = dunlin_storage::open(&url, &options).await?;
+        Ok(Registry::new(store))
+    }
+}
+
+/// The embedded store: `dunlin/store` in the user's data directory (XDG).
+fn default_store() -> Result<String, Failure> {
+    Ok(format!(
+        "file:{}",
+        data_directory()?.join("store").display()
+    ))
+}
+
+/// `$XDG_DATA_HOME/dunlin`, else `~/.local/share/dunlin`.
+pub(crate) fn data_directory() -> Result<PathBuf, Failure> {
+    // XDG says to ignore a relative path.
+    let set = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    set("XDG_DATA_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+        .map(|data| data.join("dunlin"))
+        .ok_or_else(|| {
+            Exit::Usage.failure(
+                "no home directory for the default store (HOME is not set); name a store with --store file:PATH or DUNLIN_STORE",
+            )
+        })
+}
+
+/// A URL that may be shown: without the user and password that some put into it.
+pub(crate) fn redact(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let host_end = rest.find('/').unwrap_or(rest.len());
+    match rest[..host_end].rfind('@') {
+        Some(at) => format!("{scheme}://***{}", &rest[at..]),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let cases = [
+            ("s3://key:secret@bucket/models", "s3://***@bucket/models"),
+            ("http://u:p@@host", "http://***@host"),
+            ("s3://bucket/a@b", "s3://bucket/a@b"),
+            ("file:/home/a@b", "file:/home/a@b"),
+        ];
+        for (url, shown) in cases {
+            assert_eq!(redact(url), shown);
+        }
+    }
+}

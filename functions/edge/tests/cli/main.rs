@@ -1,0 +1,6 @@
+//! The built `dunlin`, as a person and a script use it.
+
+mod commands;
+mod exit;
+mod process;
+mod trouble;

@@ -1,0 +1,28 @@
+//! What must hold of a decoded model before tract sees it. Everything here assumes a hostile file.
+
+mod growth;
+mod names;
+mod operators;
+mod tensors;
+
+use tract_onnx::pb;
+
+use crate::Limits;
+use crate::error::{Error, Result};
+use crate::proto::{graph, opset};
+
+pub(crate) use operators::problems;
+pub(crate) use tensors::{data_type, dims, elements};
+
+/// The soundness of the file: names resolve, values are given once, weights fit their shapes.
+/// Nodes must already be in the order of their evaluation.
+pub(crate) fn structure(model: &pb::ModelProto, limits: &Limits) -> Result<()> {
+    if opset(model).is_none() {
+        return Err(Error::invalid_model(
+            "the model imports no version of the ONNX operator set",
+        ));
+    }
+    names::check(graph(model))?;
+    tensors::check(graph(model), limits)?;
+    growth::check(graph(model), limits)
+}

@@ -1,0 +1,43 @@
+//! The engine: ONNX bytes in, answers out. The only room that names tract.
+//!
+//! ```no_run
+//! use dunlin_engine::{LoadOptions, Model};
+//! use dunlin_protocol::{NamedTensor, Tensor};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let onnx = std::fs::read("model.onnx")?.into();
+//! let model = Model::load("digits", onnx, &LoadOptions::default())?;
+//! let image = Tensor::from_vec(vec![1, 1, 28, 28], vec![0.0_f32; 784])?;
+//! let outputs = model.run(vec![NamedTensor::new("image", image)])?;
+//! println!("{:?}", outputs[0].tensor.to_vec::<f32>()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! All is synchronous and single-threaded inside; a [`Model`] may be run from many threads at
+//! once. Errors are [`Error`]: a kind to match on, and a message that names the model, the node,
+//! its operator and the cure.
+
+mod batch;
+mod border;
+mod check;
+mod error;
+mod framework;
+mod import;
+mod inspect;
+mod limits;
+mod model;
+mod plan;
+mod plans;
+mod proto;
+mod report;
+mod signature;
+mod source;
+mod tensor;
+mod wire;
+
+pub use error::{Error, ErrorKind, Result};
+pub use inspect::inspect;
+pub use limits::{Limits, LoadOptions};
+pub use model::{Model, NodeTime};
+pub use report::Report;

@@ -1,0 +1,332 @@
+//! A model that runs.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dunlin_protocol::{NamedTensor, Tensor, TensorMetadata};
+use serde::Serialize;
+use tract_onnx::prelude::InferenceModel;
+
+use crate::batch::Batching;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Plan;
+use crate::plans::Plans;
+use crate::signature::Signature;
+use crate::source::{Decoded, Graph};
+use crate::{Limits, LoadOptions, check};
+
+/// A loaded model: run it from as many threads as you like.
+#[derive(Debug)]
+pub struct Model {
+    name: String,
+    signature: Signature,
+    limits: Limits,
+    /// What plans are made from; gone where the one plan there can be is made.
+    graph: Option<InferenceModel>,
+    weights: u64,
+    plans: Plans,
+    /// Present where batches may be split.
+    batching: Option<Batching>,
+}
+
+/// The time that one node of the optimized graph took.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeTime {
+    /// The node's name, near to that of the ONNX node it came from.
+    pub node: String,
+    /// The operator of the optimized graph.
+    pub op: String,
+    /// Time in it, over all runs, in microseconds.
+    pub micros: f64,
+    /// How often it ran: more than once where a batch ran in parts.
+    pub runs: u64,
+}
+
+/// Where node times are collected: by name and operator, in the order of first appearance.
+type Profile = Vec<((String, String), (Duration, u64))>;
+
+impl Model {
+    /// Parses, checks and optimizes a model.
+    ///
+    /// The plan for the first run is made here if the file fixes every input dimension but
+    /// the first: for batch 1 where that is dynamic. Other plans are made when their shape comes.
+    /// `onnx` is dropped as soon as it is decoded.
+    pub fn load(name: &str, onnx: Bytes, options: &LoadOptions) -> Result<Self> {
+        Self::prepare(name, onnx, options).map_err(|error| error.in_model(name))
+    }
+
+    fn prepare(name: &str, onnx: Bytes, options: &LoadOptions) -> Result<Self> {
+        let decoded = Decoded::new(&onnx, &options.limits)?;
+        drop(onnx);
+        let graph = decoded.check(&options.limits)?.graph()?;
+        Self::from_graph(name, graph, options)
+    }
+
+    fn from_graph(name: &str, graph: Graph, options: &LoadOptions) -> Result<Self> {
+        let Graph {
+            model,
+            signature,
+            weights,
+        } = graph;
+        let batched = options.split_batches && signature.may_be_batched();
+        let mut loaded = Self {
+            name: name.to_owned(),
+            limits: options.limits.clone(),
+            graph: Some(model),
+            weights,
+            plans: Plans::new(options.plans),
+            batching: batched.then(Batching::default),
+            signature,
+        };
+        if let Some(shapes) = loaded.signature.shapes(1) {
+            loaded
+                .plans
+                .get(&shapes, || loaded.plan(&shapes, ErrorKind::Unsupported))?;
+            if loaded.signature.is_fixed() {
+                loaded.graph = None;
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// What a run takes.
+    pub fn inputs(&self) -> &[TensorMetadata] {
+        &self.signature.inputs
+    }
+
+    /// What a run gives, in the graph's order.
+    pub fn outputs(&self) -> &[TensorMetadata] {
+        &self.signature.outputs
+    }
+
+    /// Runs the model on its inputs, given in any order; all outputs come, in the graph's order.
+    ///
+    /// The first run on a new shape makes its plan, which takes many times as long as the run.
+    pub fn run(&self, inputs: Vec<NamedTensor>) -> Result<Vec<NamedTensor>> {
+        self.start(inputs, None)
+            .map_err(|error| error.in_model(&self.name))
+    }
+
+    /// Runs the model twice, the second time with a clock on every node. Times come in the order
+    /// of the nodes' first runs.
+    pub fn profile(&self, inputs: Vec<NamedTensor>) -> Result<Vec<NodeTime>> {
+        // The first run makes plans and measures batches: that is no part of the profile.
+        self.run(inputs.clone())?;
+        let mut profile = Profile::new();
+        self.start(inputs, Some(&mut profile))
+            .map_err(|error| error.in_model(&self.name))?;
+        let time = |((node, op), (time, runs)): ((String, String), (Duration, u64))| NodeTime {
+            node,
+            op,
+            micros: time.as_secs_f64() * 1e6,
+            runs,
+        };
+        Ok(profile.into_iter().map(time).collect())
+    }
+
+    /// An estimate of the memory that the model holds now, and that one run of it needs, in
+    /// bytes. It grows as plans for new shapes are made, up to [`LoadOptions::plans`] of them.
+    pub fn memory_bytes(&self) -> u64 {
+        let graph = if self.graph.is_some() {
+            self.weights
+        } else {
+            0
+        };
+        graph + self.plans.bytes()
+    }
+
+    fn start(
+        &self,
+        inputs: Vec<NamedTensor>,
+        mut profile: Option<&mut Profile>,
+    ) -> Result<Vec<NamedTensor>> {
+        let inputs = self.accept(inputs)?;
+        let mut whole = |inputs: &[Tensor]| self.whole(inputs, profile.as_deref_mut());
+        let outputs = match (&self.batching, batch(&inputs)) {
+            (Some(batching), Some(len)) if len > 1 => {
+                let drop_plan = |inputs: &[Tensor]| self.plans.forget(&shapes(inputs));
+                batching.run(&inputs, len, &mut whole, &drop_plan)?
+            }
+            _ => whole(&inputs)?,
+        };
+        let names = self
+            .signature
+            .outputs
+            .iter()
+            .map(|output| output.name.clone());
+        Ok(names
+            .zip(outputs)
+            .map(|(name, tensor)| NamedTensor { name, tensor })
+            .collect())
+    }
+
+    /// Runs the plan for exactly these inputs.
+    fn whole(&self, inputs: &[Tensor], profile: Option<&mut Profile>) -> Result<Vec<Tensor>> {
+        let shapes = shapes(inputs);
+        let plan = self
+            .plans
+            .get(&shapes, || self.plan(&shapes, ErrorKind::InvalidInput))?;
+        let Some(profile) = profile else {
+            return plan.run(inputs, None);
+        };
+        let mut times = Vec::new();
+        let outputs = plan.run(inputs, Some(&mut times))?;
+        for (id, time) in times {
+            let place = plan.node(id);
+            match profile.iter_mut().find(|(known, _)| *known == place) {
+                Some((_, (total, runs))) => {
+                    *total += time;
+                    *runs += 1;
+                }
+                None => profile.push((place, (time, 1))),
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn plan(&self, shapes: &[Vec<usize>], kind: ErrorKind) -> Result<Plan> {
+        let graph = self
+            .graph
+            .as_ref()
+            .ok_or_else(|| Error::invalid_input(format!("shape {shapes:?} is not the model's")))?;
+        let start = std::time::Instant::now();
+        let plan = Plan::make(
+            graph,
+            self.weights,
+            &self.signature.inputs,
+            shapes,
+            &self.limits,
+            kind,
+        )?;
+        tracing::debug!(model = self.name, ?shapes, took = ?start.elapsed(), "plan made");
+        Ok(plan)
+    }
+
+    /// The inputs in the graph's order, each as the model declares it.
+    fn accept(&self, inputs: Vec<NamedTensor>) -> Result<Vec<Tensor>> {
+        let wanted = &self.signature.inputs;
+        let mut accepted: Vec<Option<Tensor>> = vec![None; wanted.len()];
+        for NamedTensor { name, tensor } in inputs {
+            let Some(at) = wanted.iter().position(|input| input.name == name) else {
+                return Err(
+                    Error::invalid_input(format!("the model has no input \"{name}\""))
+                        .with_cure(format!("its inputs: {}", list(wanted))),
+                );
+            };
+            self.fits(&wanted[at], &tensor)?;
+            if accepted[at].replace(tensor).is_some() {
+                return Err(Error::invalid_input(format!(
+                    "input \"{name}\" is given twice"
+                )));
+            }
+        }
+        let missing = accepted.iter().position(Option::is_none);
+        if let Some(at) = missing {
+            let name = &wanted[at].name;
+            return Err(Error::invalid_input(format!("input \"{name}\" is missing"))
+                .with_cure(format!("the model's inputs: {}", list(wanted))));
+        }
+        Ok(accepted.into_iter().flatten().collect())
+    }
+
+    fn fits(&self, wanted: &TensorMetadata, tensor: &Tensor) -> Result<()> {
+        let TensorMetadata {
+            name,
+            datatype,
+            shape,
+        } = wanted;
+        if tensor.datatype() != *datatype {
+            let got = tensor.datatype();
+            return Err(Error::invalid_input(format!(
+                "input \"{name}\" is {got}; the model takes {datatype}"
+            )));
+        }
+        if !wanted.accepts(tensor.shape()) {
+            let got = tensor.shape();
+            return Err(Error::invalid_input(format!(
+                "input \"{name}\" has shape {got:?}; the model takes {shape:?}, where -1 is any size"
+            )));
+        }
+        check::elements(tensor.shape().iter().copied(), &self.limits)
+            .map(drop)
+            .map_err(|error| error.at(name, "input"))
+    }
+}
+
+fn shapes(inputs: &[Tensor]) -> Vec<Vec<usize>> {
+    inputs.iter().map(|input| input.shape().to_vec()).collect()
+}
+
+/// The first dimension, if all inputs share it and can be cut along it.
+fn batch(inputs: &[Tensor]) -> Option<usize> {
+    let first = |input: &Tensor| {
+        let sized = input.datatype().size().is_some();
+        input.shape().first().copied().filter(|_| sized)
+    };
+    let len = inputs.first().and_then(first)?;
+    inputs
+        .iter()
+        .all(|input| first(input) == Some(len))
+        .then_some(len)
+}
+
+fn list(inputs: &[TensorMetadata]) -> String {
+    let one =
+        |input: &TensorMetadata| format!("\"{}\" {} {:?}", input.name, input.datatype, input.shape);
+    inputs.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(name: &str, plans: usize) -> Model {
+        let path = format!("{}/tests/data/{name}.onnx", env!("CARGO_MANIFEST_DIR"));
+        let onnx = std::fs::read(path).expect("a model").into();
+        let options = LoadOptions {
+            plans,
+            ..LoadOptions::default()
+        };
+        Model::load(name, onnx, &options).expect("a model")
+    }
+
+    fn rows(len: usize) -> Vec<NamedTensor> {
+        let values = (0..len * 8).map(|value| value as f32).collect();
+        let tensor = Tensor::from_vec(vec![len, 8], values).expect("sound");
+        vec![NamedTensor::new("x", tensor)]
+    }
+
+    #[test]
+    fn the_oldest_plan_goes() {
+        // Its batches run whole, so each size has a plan.
+        let model = model("batch_as_one", 2);
+        assert_eq!(model.plans.len(), 1, "made at load, for a batch of 1");
+        for len in [3, 5, 3, 7] {
+            model.run(rows(len)).expect("a run");
+        }
+        assert_eq!(model.plans.len(), 2);
+        // What was used last is there, and is not made again.
+        let bytes = model.memory_bytes();
+        model.run(rows(7)).expect("a run");
+        assert_eq!(model.memory_bytes(), bytes);
+    }
+
+    #[test]
+    fn a_failed_plan_takes_no_place() {
+        let model = model("two_inputs", 2);
+        let x = |name: &str, len: usize| {
+            let tensor = Tensor::from_vec(vec![len, 4], vec![0_f32; len * 4]).expect("sound");
+            NamedTensor::new(name, tensor)
+        };
+        model
+            .run(vec![x("a", 2), x("b", 3)])
+            .expect_err("they contradict each other");
+        assert_eq!(model.plans.len(), 1);
+    }
+
+    #[test]
+    fn the_graph_goes_where_one_plan_is_all() {
+        assert!(model("lstm_forward", 8).graph.is_none());
+        assert!(model("batch_of_items", 8).graph.is_some());
+    }
+}

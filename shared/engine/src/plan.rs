@@ -1,0 +1,194 @@
+//! A model optimized for one shape of its inputs.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dunlin_protocol::{Tensor, TensorMetadata};
+use tract_onnx::prelude::{
+    InferenceFact, InferenceModel, InferenceModelExt, TDim, TValue, TypedModel, TypedRunnableModel,
+};
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::plan::eval;
+
+use crate::Limits;
+use crate::border::guarded;
+use crate::check;
+use crate::error::{Error, ErrorKind, Result};
+use crate::signature::datum_type;
+use crate::tensor::{from_tract, to_tract};
+
+/// What a node of an optimized graph takes beside its tensors: operator, facts, edges.
+const NODE_BYTES: u64 = 2048;
+
+/// An optimized graph, ready to run from many threads.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    runnable: Arc<TypedRunnableModel>,
+    bytes: u64,
+}
+
+/// How long each node took, in the order of the runs: node and time.
+pub(crate) type Times = Vec<(usize, Duration)>;
+
+impl Plan {
+    /// Optimizes `graph`, which has `weights` bytes of weights, for inputs of these shapes. An error is of kind `kind`, unless a limit
+    /// was passed.
+    pub(crate) fn make(
+        graph: &InferenceModel,
+        weights: u64,
+        inputs: &[TensorMetadata],
+        shapes: &[Vec<usize>],
+        limits: &Limits,
+        kind: ErrorKind,
+    ) -> Result<Self> {
+        guarded(kind, "optimizing the graph", || {
+            let failed = |error| Error::from_tract(kind, says(shapes), error);
+            let mut model = graph.clone();
+            for (index, (input, shape)) in inputs.iter().zip(shapes).enumerate() {
+                let datum_type = datum_type(input.datatype)
+                    .ok_or_else(|| Error::unsupported(format!("datatype {}", input.datatype)))?;
+                let fact = InferenceFact::dt_shape(datum_type, shape);
+                model.set_input_fact(index, fact).map_err(failed)?;
+            }
+            let typed = model.into_typed().map_err(failed)?;
+            sizes(&typed, shapes, limits, kind)?;
+            let optimized = typed.into_optimized().map_err(failed)?;
+            let runnable = TypedRunnableModel::new(optimized).map_err(failed)?;
+            let bytes = bytes(&runnable, weights);
+            Ok(Self { runnable, bytes })
+        })
+    }
+
+    /// Runs the plan. Each run has its own state, so that runs share nothing but the weights;
+    /// `times` gets the time of each node where asked for.
+    pub(crate) fn run(
+        &self,
+        inputs: &[Tensor],
+        mut times: Option<&mut Times>,
+    ) -> Result<Vec<Tensor>> {
+        let inputs = inputs
+            .iter()
+            .map(|input| to_tract(input).map(TValue::from))
+            .collect::<Result<_>>()?;
+        let current = Cell::new(None);
+        let ran = guarded(ErrorKind::Failed, "running", || {
+            let failed = |error| Error::from_tract(ErrorKind::Failed, "the run failed", error);
+            let mut state = self.runnable.spawn().map_err(failed)?;
+            let outputs = state.run_plan_with_eval(inputs, |context, state, node, inputs| {
+                current.set(Some(node.id));
+                let Some(times) = times.as_deref_mut() else {
+                    return eval(context, state, node, inputs);
+                };
+                let start = Instant::now();
+                let outputs = eval(context, state, node, inputs);
+                times.push((node.id, start.elapsed()));
+                outputs
+            });
+            outputs
+                .map_err(failed)?
+                .into_iter()
+                .map(from_tract)
+                .collect()
+        });
+        ran.map_err(|error| match current.get() {
+            Some(id) => {
+                let (node, op) = self.node(id);
+                error.at(&node, &op)
+            }
+            None => error,
+        })
+    }
+
+    /// Name and operator of a node.
+    pub(crate) fn node(&self, id: usize) -> (String, String) {
+        let node = self.runnable.model().node(id);
+        (node.name.clone(), node.op().name().into_owned())
+    }
+
+    /// An estimate of what the plan holds beyond the graph it was made from, and of what a run
+    /// of it needs at its peak.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+fn says(shapes: &[Vec<usize>]) -> String {
+    format!("the graph can't be run on inputs of shape {shapes:?}")
+}
+
+/// Checks what lies between the nodes: its size against the limit, and that it can be at all.
+/// tract keeps sizes that contradict each other (2 spread against 3) until the run.
+fn sizes(
+    model: &TypedModel,
+    shapes: &[Vec<usize>],
+    limits: &Limits,
+    kind: ErrorKind,
+) -> Result<()> {
+    for node in model.nodes() {
+        let here = |error: Error| error.at(&node.name, &node.op().name());
+        for output in &node.outputs {
+            let shape = &output.fact.shape;
+            if let Some(shape) = shape.as_concrete() {
+                check::elements(shape.iter().copied(), limits).map_err(here)?;
+                continue;
+            }
+            let impossible = |dim: &&TDim| dim.to_i64().is_err() && dim.symbols().is_empty();
+            if let Some(dim) = shape.iter().find(impossible) {
+                let says = says(shapes);
+                return Err(here(Error::new(
+                    kind,
+                    format!("{says}: sizes contradict: {dim}"),
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a plan holds and a run of it needs. Its operators keep packed copies of the weights where
+/// no one can see them: together about as large as the weights themselves.
+fn bytes(plan: &TypedRunnableModel, weights: u64) -> u64 {
+    weights + peak(plan) + plan.model().nodes().len() as u64 * NODE_BYTES
+}
+
+/// The most bytes of values alive at once: each lives from its node to its last reader.
+fn peak(plan: &TypedRunnableModel) -> u64 {
+    let model = plan.model();
+    let size = |id: usize| -> u64 {
+        let outputs = model.node(id).outputs.iter();
+        outputs
+            .filter_map(|output| {
+                let len: usize = output.fact.shape.as_concrete()?.iter().product();
+                Some((len * output.fact.datum_type.size_of()) as u64)
+            })
+            .sum()
+    };
+    let order = plan.order_without_consts();
+    let mut last_reader = vec![usize::MAX; model.nodes().len()];
+    for (step, &id) in order.iter().enumerate() {
+        for input in &model.node(id).inputs {
+            last_reader[input.node] = step;
+        }
+    }
+    let (mut alive, mut most) = (0_u64, 0_u64);
+    for (step, &id) in order.iter().enumerate() {
+        alive += size(id);
+        most = most.max(alive);
+        let inputs: HashSet<usize> = model
+            .node(id)
+            .inputs
+            .iter()
+            .map(|input| input.node)
+            .collect();
+        let dying = inputs.into_iter().filter(|&from| last_reader[from] == step);
+        alive = alive.saturating_sub(
+            dying
+                .filter(|&from| !model.node(from).op_is::<Const>())
+                .map(size)
+                .sum(),
+        );
+    }
+    most
+}

@@ -1,0 +1,366 @@
+#!/usr/bin/env python3
+"""Makes the small models of this folder and the answers they must give.
+
+    pip install onnx==1.23.2 onnxruntime==1.32.0 numpy && python make.py
+
+Each case is `<name>.onnx` with `<name>.json`: inputs and outputs as Open Inference Protocol
+tensors. Answers come from onnxruntime; where it has no kernel, from the formula of the ONNX
+specification, written out here in numpy. `unfit/` holds models that must be refused.
+
+    python make.py --bench FOLDER
+
+writes larger models with random weights, for `examples/batches.rs`.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = pathlib.Path(__file__).parent
+UNFIT = HERE / "unfit"
+RNG = np.random.default_rng(7)
+NAMES = {
+    "bool": "BOOL", "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64",
+    "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
+    "float16": "FP16", "float32": "FP32", "float64": "FP64",
+}
+
+
+def value(name, array_or_dtype, shape=None):
+    """A declared input or output: like an array, or of a dtype and shape."""
+    if shape is None:
+        dtype, shape = array_or_dtype.dtype, array_or_dtype.shape
+    else:
+        dtype = np.dtype(array_or_dtype)
+    kind = TensorProto.STRING if dtype.kind in "OU" else helper.np_dtype_to_tensor_dtype(dtype)
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def model(nodes, inputs, outputs, weights=(), opset=17, **more):
+    graph = helper.make_graph(nodes, "g", inputs, outputs, initializer=list(weights))
+    made = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8, producer_name="make.py", **more
+    )
+    return made
+
+
+def tensor(name, array):
+    array = np.asarray(array)
+    if array.dtype.kind in "OU":
+        data = [str(item) for item in array.ravel()]
+        return {"name": name, "datatype": "BYTES", "shape": list(array.shape), "data": data}
+    if array.dtype == np.float16:
+        data = [int(bits) for bits in array.view(np.uint16).ravel()]
+    else:
+        data = array.ravel().tolist()
+    return {"name": name, "datatype": NAMES[str(array.dtype)], "shape": list(array.shape), "data": data}
+
+
+def case(name, made, feeds, answers=None):
+    """Writes a model with its answers: those given, or onnxruntime's."""
+    if answers is None:
+        onnx.checker.check_model(made)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(made.SerializeToString(), options)
+        names = [output.name for output in session.get_outputs()]
+        answers = dict(zip(names, session.run(None, feeds)))
+    onnx.save(made, HERE / f"{name}.onnx")
+    record = {
+        "inputs": [tensor(key, array) for key, array in feeds.items()],
+        "outputs": [tensor(key, array) for key, array in answers.items()],
+    }
+    (HERE / f"{name}.json").write_text(json.dumps(record) + "\n")
+
+
+def f32(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def recurrent():
+    """Directions, with and without the optional inputs and outputs."""
+    time, batch, size, hidden = 5, 2, 3, 4
+    x = f32(time, batch, size)
+    for op, gates, states in [("LSTM", 4, 2), ("GRU", 3, 1), ("RNN", 1, 1)]:
+        for direction in ["forward", "reverse", "bidirectional"]:
+            d = 2 if direction == "bidirectional" else 1
+            weights = [
+                numpy_helper.from_array(f32(d, gates * hidden, size), "W"),
+                numpy_helper.from_array(f32(d, gates * hidden, hidden), "R"),
+                numpy_helper.from_array(f32(d, 2 * gates * hidden), "B"),
+                numpy_helper.from_array(f32(d, batch, hidden), "h0"),
+            ]
+            inputs = ["x", "W", "R", "B", "", "h0"]
+            if op == "LSTM":
+                weights.append(numpy_helper.from_array(f32(d, batch, hidden), "c0"))
+                inputs.append("c0")
+            attributes = {"linear_before_reset": 1} if op == "GRU" and direction == "reverse" else {}
+            outputs = ["y", "y_h", "y_c"][: 1 + states]
+            node = helper.make_node(op, inputs, outputs, hidden_size=hidden, direction=direction, **attributes)
+            declared = [value("y", np.float32, [time, d, batch, hidden])]
+            declared += [value(name, np.float32, [d, batch, hidden]) for name in outputs[1:]]
+            case(f"{op.lower()}_{direction}", model([node], [value("x", x)], declared, weights), {"x": x})
+    # Only the last state is asked for, nothing optional is given, and the graph names a dynamic batch.
+    weights = [numpy_helper.from_array(f32(1, 4 * hidden, size), "W"),
+               numpy_helper.from_array(f32(1, 4 * hidden, hidden), "R")]
+    node = helper.make_node("LSTM", ["x", "W", "R"], ["", "y_h"], hidden_size=hidden, direction="reverse")
+    declared = [value("y_h", np.float32, [1, "batch", hidden])]
+    made = model([node], [value("x", np.float32, [time, "batch", size])], declared, weights)
+    case("lstm_reverse_last", made, {"x": x})
+
+
+def batch_first():
+    """layout=1, which onnxruntime lacks: the answer is that of layout=0, transposed."""
+    time, batch, size, hidden = 4, 3, 2, 3
+    x = f32(batch, time, size)
+    weights = [numpy_helper.from_array(f32(1, 4 * hidden, size), "W"),
+               numpy_helper.from_array(f32(1, 4 * hidden, hidden), "R")]
+
+    def build(layout, shape, y, y_h):
+        node = helper.make_node("LSTM", ["x", "W", "R"], ["y", "y_h"], hidden_size=hidden,
+                                direction="reverse", layout=layout)
+        outputs = [value("y", np.float32, y), value("y_h", np.float32, y_h)]
+        return model([node], [value("x", np.float32, shape)], outputs, weights)
+
+    plain = build(0, [time, batch, size], [time, 1, batch, hidden], [1, batch, hidden])
+    session = onnxruntime.InferenceSession(plain.SerializeToString())
+    y, y_h = session.run(None, {"x": np.ascontiguousarray(x.transpose(1, 0, 2))})
+    made = build(1, x.shape, [batch, time, 1, hidden], [batch, 1, hidden])
+    answers = {"y": y.transpose(2, 0, 1, 3), "y_h": y_h.transpose(1, 0, 2)}
+    case("lstm_reverse_batch_first", made, {"x": x}, answers)
+
+
+def depth_and_space():
+    n, c, h, w, b = 2, 3, 4, 6, 2
+    x = f32(n, c, h, w)
+    for mode in ["DCR", "CRD"]:
+        node = helper.make_node("SpaceToDepth", ["x"], ["y"], blocksize=b)
+        node.attribute.append(helper.make_attribute("mode", mode))
+        blocks = x.reshape(n, c, h // b, b, w // b, b)
+        order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
+        y = blocks.transpose(order).reshape(n, c * b * b, h // b, w // b)
+        shape = ["n", c, "h", "w"] if mode == "CRD" else x.shape
+        made = model([node], [value("x", np.float32, shape)], [value("y", np.float32, [None] * 4)])
+        case(f"space_to_depth_{mode.lower()}", made, {"x": x}, {"y": y})
+        deep = f32(n, c * b * b, 2, 3)
+        node = helper.make_node("DepthToSpace", ["x"], ["y"], blocksize=b, mode=mode)
+        made = model([node], [value("x", deep)], [value("y", np.float32, [n, c, 4, 6])])
+        case(f"depth_to_space_{mode.lower()}", made, {"x": deep})
+
+
+def shapes():
+    """Shape and Size as outputs: int64, whatever the engine counts in."""
+    x = f32(2, 3, 5)
+    nodes = [helper.make_node("Shape", ["x"], ["shape"]), helper.make_node("Size", ["x"], ["size"])]
+    made = model(nodes, [value("x", np.float32, ["n", 3, "m"])],
+                 [value("shape", np.int64, [3]), value("size", np.int64, [])])
+    case("shape_and_size", made, {"x": x})
+
+
+def datatypes():
+    """Each datatype in and out, unchanged but for a transposition."""
+    for dtype in NAMES:
+        array = RNG.integers(0, 2 if dtype == "bool" else 100, (2, 3)).astype(dtype)
+        node = helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0])
+        made = model([node], [value("x", dtype, [None, 3])], [value("y", dtype, [3, None])])
+        case(f"transpose_{dtype}", made, {"x": array}, {"y": array.T})
+    strings = np.array([["dunlin", "Ü"], ["", "Calidris alpina"]], dtype=object)
+    node = helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0])
+    made = model([node], [value("x", strings)], [value("y", strings)])
+    case("transpose_string", made, {"x": strings}, {"y": strings.T})
+
+
+def weights_in_typed_fields():
+    """Weights in the typed fields instead of raw_data, as older exporters write them."""
+    nodes, outputs, weights, answers = [], [], [], {}
+    for dtype in ["uint8", "int8", "uint16", "int32", "uint32", "uint64", "int64", "float16", "float32", "float64", "bool"]:
+        array = RNG.integers(0, 2 if dtype == "bool" else 100, (2, 2)).astype(dtype)
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        weights.append(helper.make_tensor(f"w_{dtype}", kind, array.shape, array.ravel().tolist()))
+        nodes.append(helper.make_node("Identity", [f"w_{dtype}"], [dtype]))
+        outputs.append(value(dtype, array))
+        answers[dtype] = array
+    x = f32(1)
+    nodes.append(helper.make_node("Identity", ["x"], ["y"]))
+    made = model(nodes, [value("x", x)], outputs + [value("y", x)], weights)
+    case("weights_in_typed_fields", made, {"x": x}, answers | {"y": x})
+
+
+def unsorted():
+    """Nodes out of order, one of them in a branch that reads a value from around it."""
+    branch = lambda op, name: helper.make_graph(  # noqa: E731
+        [helper.make_node(op, ["late", "one"], [name])], name, [], [value(name, np.float32, [2])])
+    one = numpy_helper.from_array(np.ones(2, np.float32), "one")
+    nodes = [
+        helper.make_node("If", ["yes"], ["y"], then_branch=branch("Add", "t"), else_branch=branch("Sub", "e")),
+        helper.make_node("Neg", ["early"], ["late"]),
+        helper.make_node("Mul", ["x", "x"], ["early"]),
+    ]
+    yes = numpy_helper.from_array(np.array(True), "yes")
+    x = f32(2)
+    made = model(nodes, [value("x", x)], [value("y", x)], [one, yes])
+    case("unsorted", made, {"x": x}, {"y": -(x * x) + 1})
+
+
+def batches():
+    """A per-item model, and one whose items see each other: both with a dynamic batch."""
+    weights = [numpy_helper.from_array(f32(8, 8), "w")]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Tanh", ["h"], ["y"])]
+    ports = [value("x", np.float32, ["n", 8])], [value("y", np.float32, ["n", 8])]
+    x = f32(7, 8)
+    case("batch_of_items", model(nodes, *ports, weights), {"x": x})
+    nodes = [helper.make_node("Softmax", ["x"], ["y"], axis=0)]
+    case("batch_as_one", model(nodes, *ports), {"x": x})
+    # The output's first dimension is the batch only by name: it is the sum over the batch.
+    nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)]
+    axes = [numpy_helper.from_array(np.array([0]), "axes")]
+    case("batch_summed", model(nodes, *ports, axes), {"x": x})
+    # Two inputs, given by name in any order, and an output without a declared shape.
+    nodes = [helper.make_node("Sub", ["a", "b"], ["y"])]
+    made = model(nodes, [value("a", np.float32, ["n", 4]), value("b", np.float32, ["n", 4])],
+                 [value("y", np.float32, ["n", 4])])
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    a, b = f32(3, 4), f32(3, 4)
+    case("two_inputs", made, {"b": b, "a": a}, {"y": a - b})
+
+
+def unfit():
+    UNFIT.mkdir(exist_ok=True)
+    x = [value("x", np.float32, [2])]
+    y = [value("y", np.float32, [2])]
+
+    def save(name, made):
+        onnx.save(made, UNFIT / f"{name}.onnx")
+
+    def node(op, *names, **attributes):
+        return helper.make_node(op, list(names), ["y"], name="n", **attributes)
+
+    save("cycle", model([helper.make_node("Neg", ["b"], ["a"], name="first"),
+                         helper.make_node("Neg", ["a"], ["b"], name="second"), node("Add", "x", "a")], x, y))
+    save("reads_nothing", model([node("Add", "x", "ghost")], x, y))
+    save("gives_nothing", model([helper.make_node("Neg", ["x"], ["z"])], x, y))
+    save("value_twice", model([node("Neg", "x"), node("Abs", "x")], x, y))
+    save("input_twice", model([node("Neg", "x")], x + x, y))
+    w = numpy_helper.from_array(np.ones(2, np.float32), "w")
+    save("weight_twice", model([node("Add", "x", "w")], x, y, [w, w]))
+    save("no_output", model([node("Neg", "x")], x, []))
+    short = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2, 3], raw_data=b"\0" * 20)
+    save("weight_too_short", model([node("Add", "x", "w")], x, y, [short]))
+    odd = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2], raw_data=b"\0" * 7)
+    save("weight_odd", model([node("Add", "x", "w")], x, y, [odd]))
+    huge = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2**40, 2**40], raw_data=b"\0" * 4)
+    save("weight_huge", model([node("Add", "x", "w")], x, y, [huge]))
+    negative = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[-2], raw_data=b"\0" * 8)
+    save("weight_negative", model([node("Add", "x", "w")], x, y, [negative]))
+    outside = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
+    outside.external_data.add(key="location", value="../../etc/passwd")
+    save("weight_outside", model([node("Add", "x", "w")], x, y, [outside]))
+    strange = TensorProto(name="w", data_type=99, dims=[2], raw_data=b"\0" * 8)
+    save("weight_unknown_datatype", model([node("Add", "x", "w")], x, y, [strange]))
+    brain = TensorProto(name="w", data_type=TensorProto.BFLOAT16, dims=[2], raw_data=b"\0" * 4)
+    save("weight_bfloat16", model([node("Add", "x", "w")], x, y, [brain]))
+    save("input_huge", model([node("Neg", "x")], [value("x", np.float32, [2**40, 2**40])],
+                             [value("y", np.float32, [2**40, 2**40])]))
+    shape = numpy_helper.from_array(np.array([2**20, 2**20]), "shape")
+    save("grows_from_a_constant", model([node("ConstantOfShape", "shape")], x, [value("y", np.float32, [None, None])], [shape]))
+    save("grows_from_an_input", model([node("Expand", "x", "shape")], [value("x", np.float32, [1, 1])],
+                                      [value("y", np.float32, [None, None])], [shape]))
+    ones = numpy_helper.from_array(np.ones(1024, np.float32), "v0")
+    doubling = [helper.make_node("Concat", [f"v{i}"] * 16, [f"v{i + 1}"], axis=0) for i in range(9)]
+    save("grows_by_doubling", model(doubling + [node("Identity", "v9")], x, [value("y", np.float32, [None])], [ones]))
+    save("unknown_op", model([node("DeformConv", "x", "x", "x")], x, y))
+    save("other_domain", model([node("Relu", "x", domain="com.example")], x, y))
+    save("no_opset", model([node("Neg", "x")], x, y))
+    made = onnx.load(UNFIT / "no_opset.onnx")
+    del made.opset_import[:]
+    save("no_opset", made)
+    function = helper.make_function("local", "Neg", ["a"], ["b"], [helper.make_node("Abs", ["a"], ["b"])],
+                                    [helper.make_opsetid("", 17)])
+    save("local_function", model([node("Neg", "x", domain="local")], x, y, functions=[function]))
+    rnn = [value("x", np.float32, [3, 1, 2])], [value("y", np.float32, [3, 1, 1, 2])]
+    rnn_weights = [numpy_helper.from_array(f32(1, 2, 2), "w"), numpy_helper.from_array(f32(1, 2, 2), "r")]
+    save("rnn_activation", model([node("RNN", "x", "w", "r", hidden_size=2, activations=["Relu"])], *rnn, rnn_weights))
+    save("rnn_clip", model([node("RNN", "x", "w", "r", hidden_size=2, clip=0.5)], *rnn, rnn_weights))
+    save("rnn_reverse_opset_9", model([node("RNN", "x", "w", "r", hidden_size=2, direction="reverse")], *rnn,
+                                      rnn_weights, opset=9))
+    half = [value("x", np.float16, [2])], [value("y", np.float16, [2])]
+    save("celu_float16", model([node("Celu", "x")], *half))
+    save("shapes_disagree", model([node("Add", "x", "w")], x, y, [numpy_helper.from_array(f32(3), "w")]))
+    graph = helper.make_graph([node("Neg", "x")], "inner", x, y)
+    for level in range(12):
+        inner = helper.make_node("If", ["c"], [f"o{level}"], then_branch=graph)
+        graph = helper.make_graph([inner], f"g{level}", [], [value(f"o{level}", np.float32, [2])])
+    deep = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    save("nested_deep", deep)
+
+
+def bench(folder):
+    """A small MLP, and a depthwise CNN in the manner of EfficientNet-Lite0, at 224×224."""
+    def save(name, nodes, x_shape, y_shape, weights):
+        made = model(nodes, [value("x", np.float32, x_shape)], [value("y", np.float32, y_shape)], weights)
+        onnx.save(made, folder / f"{name}.onnx")
+
+    weights, nodes, at = [], [], "x"
+    for layer, (rows, columns) in enumerate([(64, 256), (256, 256), (256, 10)]):
+        weights.append(numpy_helper.from_array(f32(rows, columns) / rows**0.5, f"w{layer}"))
+        nodes.append(helper.make_node("MatMul", [at, f"w{layer}"], [f"h{layer}"]))
+        nodes.append(helper.make_node("Relu", [f"h{layer}"], [f"r{layer}"]))
+        at = f"r{layer}"
+    nodes.append(helper.make_node("Softmax", [at], ["y"]))
+    save("mlp", nodes, ["n", 64], ["n", 10], weights)
+
+    weights, nodes, count = [], [], 0
+
+    def conv(x, c_in, c_out, kernel, stride, group=1, relu=True):
+        nonlocal count
+        count += 1
+        scale = (c_in // group * kernel * kernel) ** 0.5
+        weights.append(numpy_helper.from_array(f32(c_out, c_in // group, kernel, kernel) / scale, f"w{count}"))
+        nodes.append(helper.make_node("Conv", [x, f"w{count}"], [f"c{count}"], strides=[stride] * 2,
+                                      pads=[kernel // 2] * 4, group=group))
+        if not relu:
+            return f"c{count}"
+        nodes.append(helper.make_node("Clip", [f"c{count}", "zero", "six"], [f"a{count}"]))
+        return f"a{count}"
+
+    weights += [numpy_helper.from_array(np.float32(0), "zero"), numpy_helper.from_array(np.float32(6), "six")]
+    at, width = conv("x", 3, 32, 3, 2), 32
+    blocks = [(16, 3, 1, 1, 1), (24, 3, 2, 6, 2), (40, 5, 2, 6, 2), (80, 3, 2, 6, 3), (112, 5, 1, 6, 3),
+              (192, 5, 2, 6, 4), (320, 3, 1, 6, 1)]
+    for out, kernel, stride, expand, repeats in blocks:
+        for repeat in range(repeats):
+            wide = width * expand
+            deep = conv(at, width, wide, 1, 1) if expand > 1 else at
+            deep = conv(deep, wide, wide, kernel, stride if repeat == 0 else 1, group=wide)
+            deep = conv(deep, wide, out, 1, 1, relu=False)
+            if repeat > 0:
+                count += 1
+                nodes.append(helper.make_node("Add", [at, deep], [f"s{count}"]))
+                deep = f"s{count}"
+            at, width = deep, out
+    at = conv(at, width, 1280, 1, 1)
+    nodes.append(helper.make_node("GlobalAveragePool", [at], ["pool"]))
+    nodes.append(helper.make_node("Flatten", ["pool"], ["flat"]))
+    weights.append(numpy_helper.from_array(f32(1280, 1000) / 36, "head"))
+    nodes.append(helper.make_node("MatMul", ["flat", "head"], ["y"]))
+    save("cnn", nodes, ["n", 3, 224, 224], ["n", 1000], weights)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--bench"]:
+        bench(pathlib.Path(sys.argv[2]))
+        sys.exit()
+    recurrent()
+    batch_first()
+    depth_and_space()
+    shapes()
+    datatypes()
+    weights_in_typed_fields()
+    unsorted()
+    batches()
+    unfit()

@@ -1,0 +1,338 @@
+//! The third stage: the examples, run, checked, replayed and measured.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dunlin_protocol::{InferInput, InferRequest, NamedTensor, Parameters};
+use dunlin_registry::examples::{Example, ExampleLimits, ExamplePack, Failure};
+use dunlin_registry::{Measured, ModelName};
+
+use crate::seeded::{self, DYNAMIC_SIZES};
+use crate::{Candidate, Compiled, Error, ErrorKind, Result};
+
+/// How a model is proven.
+#[derive(Debug, Clone)]
+pub struct ProveOptions {
+    /// Where the inputs of a model without examples come from.
+    pub seed: u64,
+    /// How many of them.
+    pub seeded: usize,
+    /// Time for runs whose only purpose is to measure latency.
+    pub measure: Duration,
+    /// A model whose examples take longer is refused. Looked at between runs: one run is not cut.
+    pub time_limit: Duration,
+    /// What the examples may hold.
+    pub limits: ExampleLimits,
+}
+
+impl Default for ProveOptions {
+    /// Two seeded inputs, a second of measuring, ten minutes in all.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            seeded: 2,
+            measure: Duration::from_secs(1),
+            time_limit: Duration::from_mins(10),
+            limits: ExampleLimits::default(),
+        }
+    }
+}
+
+/// A model whose examples came out as they must, with what was measured on the way.
+#[derive(Debug)]
+pub struct Verified {
+    pub(crate) candidate: Candidate,
+    pub(crate) pack: ExamplePack,
+    pub(crate) pack_bytes: Bytes,
+    pub(crate) measured: Measured,
+}
+
+/// Fails once the time limit has passed: with so many examples done, of so many.
+type InTime<'a> = dyn Fn(usize, usize) -> Result<()> + 'a;
+
+/// Runs are repeated for latency at least and at most so often.
+const MEASURED_RUNS: std::ops::RangeInclusive<usize> = 3..=100;
+
+impl Compiled {
+    /// Runs every example, checks its label, replays it, and measures.
+    ///
+    /// The error of an unproven model lists every example that failed, with what was wanted and
+    /// what came.
+    pub fn prove(self, options: &ProveOptions) -> Result<Verified> {
+        let started = Instant::now();
+        let in_time = |done: usize, of: usize| {
+            if started.elapsed() <= options.time_limit {
+                return Ok(());
+            }
+            let name = &self.candidate.name;
+            let limit = options.time_limit;
+            let message =
+                format!("{name} is not proven: {done} of {of} examples took more than {limit:?}");
+            Err(Error::new(ErrorKind::TooSlow, message))
+        };
+        let (examples, notes) = if self.candidate.examples.is_empty() {
+            self.run_seeded(options, &in_time)?
+        } else {
+            (self.run_given(&in_time)?, Vec::new())
+        };
+
+        // Replayed from the very bytes that hosts will read.
+        let pack_bytes = ExamplePack { examples }
+            .encode(&options.limits)
+            .map_err(too_many_examples)?;
+        let pack = ExamplePack::decode(&pack_bytes, &options.limits).map_err(too_many_examples)?;
+        let replay = pack
+            .replay(None, |example| self.run(example))
+            .map_err(|failed| {
+                let why = |failure: Failure| Failure {
+                    why: format!("a second run of the same input differs: {}", failure.why),
+                    ..failure
+                };
+                let failures = failed.failures.into_iter().map(why).collect();
+                Error::unproven(self.candidate.name.as_str(), failures, failed.replayed)
+            })?;
+        in_time(pack.examples.len(), pack.examples.len())?;
+
+        let latency = self.latency(&pack.examples, options.measure)?;
+        let measured = Measured {
+            latency_ms: latency.map(milliseconds),
+            load_ms: Some(milliseconds(self.load_time)),
+            memory_bytes: Some(self.model.memory_bytes()),
+            max_difference: Some(replay.max_difference),
+            ..Measured::default()
+        };
+        let mut candidate = self.candidate;
+        candidate.notes.extend(notes);
+        Ok(Verified {
+            candidate,
+            pack,
+            pack_bytes,
+            measured,
+        })
+    }
+
+    /// An example's outputs, by the road that a request takes.
+    fn run(
+        &self,
+        example: &Example,
+    ) -> Result<Vec<NamedTensor>, Box<dyn std::error::Error + Send + Sync>> {
+        let inputs = example.inputs(|body, content_type| {
+            self.pipeline
+                .decode(body, content_type)
+                .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
+        })?;
+        Ok(self.model.run(inputs)?)
+    }
+
+    fn run_given(&self, in_time: &InTime) -> Result<Vec<Example>> {
+        let given = &self.candidate.examples;
+        let (mut examples, mut failures) = (Vec::new(), Vec::new());
+        for (done, given_example) in given.iter().enumerate() {
+            in_time(done, given.len())?;
+            let mut example = Example {
+                name: given_example.name.clone(),
+                content_type: given_example.content_type.clone(),
+                header_length: None,
+                label: given_example.label.clone(),
+                input: given_example.body.clone(),
+                outputs: Vec::new(),
+            };
+            let checked = self
+                .run(&example)
+                .map_err(|error| error.to_string())
+                .and_then(|outputs| {
+                    self.check_label(example.label.as_deref(), &outputs)?;
+                    Ok(outputs)
+                });
+            match checked {
+                Ok(outputs) => {
+                    example.outputs = outputs;
+                    examples.push(example);
+                }
+                Err(why) => failures.push(Failure {
+                    example: example.name,
+                    why,
+                }),
+            }
+        }
+        if failures.is_empty() {
+            return Ok(examples);
+        }
+        Err(Error::unproven(
+            self.candidate.name.as_str(),
+            failures,
+            given.len(),
+        ))
+    }
+
+    /// The answer must put this label first.
+    fn check_label(&self, label: Option<&str>, outputs: &[NamedTensor]) -> Result<(), String> {
+        // Encoded in any case: outputs that make no answer prove nothing.
+        let prediction = self
+            .pipeline
+            .encode(outputs)
+            .map_err(|error| error.to_string())?;
+        let Some(want) = label else { return Ok(()) };
+        let Some(top) = prediction.top() else {
+            return Err(format!(
+                "want label \"{want}\" first, got no classes; declare [output] kind = \"classification\""
+            ));
+        };
+        let got = top.label.clone().unwrap_or_else(|| top.index.to_string());
+        if got == want {
+            return Ok(());
+        }
+        Err(format!(
+            "want label \"{want}\" first, got \"{got}\" with score {:.4}",
+            top.score
+        ))
+    }
+
+    /// Examples from the seed. Dynamic dimensions are taken as the first size that runs.
+    fn run_seeded(
+        &self,
+        options: &ProveOptions,
+        in_time: &InTime,
+    ) -> Result<(Vec<Example>, Vec<String>)> {
+        let inputs = self.model.inputs();
+        let is_dynamic = inputs
+            .iter()
+            .any(|input| input.shape.iter().skip(1).any(|&size| size < 0));
+        let sizes = if is_dynamic {
+            &DYNAMIC_SIZES[..]
+        } else {
+            &DYNAMIC_SIZES[..1]
+        };
+        let mut failures = Vec::new();
+        for &size in sizes {
+            match self.seeded_examples(size, options, in_time) {
+                Ok(examples) => {
+                    let count = examples.len();
+                    let taken = if is_dynamic {
+                        format!(", dynamic dimensions taken as {size}")
+                    } else {
+                        String::new()
+                    };
+                    return Ok((
+                        examples,
+                        vec![format!(
+                            "no examples given: proven on {count} seeded inputs{taken}"
+                        )],
+                    ));
+                }
+                Err(error) if error.kind() == ErrorKind::TooSlow => return Err(error),
+                Err(error) => failures.push(Failure {
+                    example: format!("seeded input, dynamic dimensions taken as {size}"),
+                    why: format!("{error}; give examples in model.toml"),
+                }),
+            }
+        }
+        let of = failures.len();
+        Err(Error::unproven(self.candidate.name.as_str(), failures, of))
+    }
+
+    fn seeded_examples(
+        &self,
+        dynamic: usize,
+        options: &ProveOptions,
+        in_time: &InTime,
+    ) -> Result<Vec<Example>> {
+        (0..options.seeded)
+            .map(|done| {
+                in_time(done, options.seeded)?;
+                let seed = options.seed.wrapping_add(done as u64);
+                let inputs = seeded::inputs(self.model.inputs(), dynamic, seed)?;
+                let outputs = self.model.run(inputs.clone())?;
+                example_of_tensors(&self.candidate.name, seed, inputs, outputs)
+            })
+            .collect()
+    }
+
+    /// The median of runs of the first example; the first run, which was before, warmed them.
+    fn latency(&self, examples: &[Example], time: Duration) -> Result<Option<Duration>> {
+        let Some(example) = examples.first() else {
+            return Ok(None);
+        };
+        let inputs = example.inputs(|body, content_type| {
+            self.pipeline
+                .decode(body, content_type)
+                .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
+        });
+        let inputs = inputs.map_err(|error| {
+            Error::new(ErrorKind::Unproven, format!("{}: {error}", example.name)).because(error)
+        })?;
+        let begun = Instant::now();
+        let mut times = Vec::new();
+        while times.len() < *MEASURED_RUNS.start()
+            || (begun.elapsed() < time && times.len() < *MEASURED_RUNS.end())
+        {
+            let inputs = inputs.clone();
+            let started = Instant::now();
+            self.model.run(inputs)?;
+            times.push(started.elapsed());
+        }
+        times.sort_unstable();
+        Ok(Some(times[times.len() / 2]))
+    }
+}
+
+impl Verified {
+    /// What was read.
+    pub fn candidate(&self) -> &Candidate {
+        &self.candidate
+    }
+
+    /// The examples with the outputs that every host must give.
+    pub fn examples(&self) -> &ExamplePack {
+        &self.pack
+    }
+
+    /// What was measured.
+    pub fn measured(&self) -> &Measured {
+        &self.measured
+    }
+}
+
+fn example_of_tensors(
+    name: &ModelName,
+    seed: u64,
+    inputs: Vec<NamedTensor>,
+    outputs: Vec<NamedTensor>,
+) -> Result<Example> {
+    let inputs = inputs
+        .into_iter()
+        .map(|NamedTensor { name, tensor }| InferInput {
+            name,
+            parameters: Parameters::new(),
+            tensor,
+        });
+    let request = InferRequest {
+        inputs: inputs.collect(),
+        ..InferRequest::default()
+    };
+    let encoded = request.encode(true).map_err(|error| {
+        Error::new(
+            ErrorKind::Unproven,
+            format!("the seeded input of {name} makes no request: {error}"),
+        )
+        .because(error)
+    })?;
+    Ok(Example {
+        name: format!("seed {seed}"),
+        content_type: Some(encoded.content_type().to_owned()),
+        // A model without inputs has nothing binary: its request is JSON alone.
+        header_length: Some(encoded.header_length.unwrap_or(encoded.body.len())),
+        label: None,
+        input: encoded.body,
+        outputs,
+    })
+}
+
+fn too_many_examples(error: dunlin_registry::Error) -> Error {
+    Error::new(ErrorKind::TooLarge, error.to_string()).because(error)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    // Whole microseconds: more digits would only look exact.
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,71 @@
+//! The last stage: into the store.
+
+use bytes::Bytes;
+use dunlin_registry::examples::FORMAT;
+use dunlin_registry::{Artifact, Draft, Manifest, Registry, Role};
+use dunlin_storage::Progress;
+use dunlin_transforms::Spec;
+
+use crate::{Error, ErrorKind, Result, Verified};
+
+/// A version that every host may serve.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Its manifest.
+    pub manifest: Manifest,
+}
+
+impl Verified {
+    /// Bytes that publishing stores, at most.
+    pub fn size(&self) -> u64 {
+        let labels = self.candidate.labels_file.as_ref().map_or(0, Bytes::len);
+        (self.candidate.onnx.len() + self.pack_bytes.len() + labels) as u64
+    }
+
+    /// Stores the model as its next version; `progress` is told of bytes as they are stored.
+    pub async fn publish(
+        self,
+        registry: &Registry,
+        progress: Option<Progress>,
+    ) -> Result<Published> {
+        let mut draft = self.into_draft()?;
+        if let Some(progress) = progress {
+            draft.on_progress(progress);
+        }
+        let manifest = registry.publish(draft).await?;
+        tracing::info!(model = %manifest.name, version = %manifest.version, "published");
+        Ok(Published { manifest })
+    }
+
+    fn into_draft(self) -> Result<Draft> {
+        let candidate = self.candidate;
+        let spec = candidate.spec();
+        let mut draft = Draft::new(candidate.name);
+        let model: &mut Artifact = draft.attach(Role::Model, "onnx", candidate.onnx);
+        model.measured = self.measured;
+        draft.attach(Role::Examples, FORMAT, self.pack_bytes);
+        if let Some(labels) = candidate.labels_file {
+            draft.attach(Role::Labels, "text", labels);
+        }
+        let manifest = &mut draft.manifest;
+        if spec != Spec::default() {
+            manifest.transforms = serde_json::to_value(&spec).map_err(|error| {
+                Error::new(
+                    ErrorKind::InvalidDescription,
+                    "the transforms can't be written",
+                )
+                .because(error)
+            })?;
+        }
+        manifest.inputs = candidate.report.inputs;
+        manifest.outputs = candidate.report.outputs;
+        let description = candidate.description;
+        manifest.task = description.task;
+        manifest.description = description.description;
+        manifest.license = description.license;
+        manifest.tags = description.tags;
+        manifest.metrics = description.metrics;
+        manifest.provenance = description.provenance;
+        Ok(draft)
+    }
+}

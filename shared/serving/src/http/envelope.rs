@@ -1,0 +1,134 @@
+//! What every request has in common.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use dunlin_protocol::ErrorBody;
+use futures_util::FutureExt as _;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Uri};
+
+use crate::options::Limits;
+use crate::{Call, Error, ErrorKind, Service, facts};
+
+/// The header of a request's id, both ways.
+const REQUEST_ID: &str = "x-request-id";
+
+/// Put into a request's extensions by a host: after this moment nobody waits for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(pub Instant);
+
+impl IntoResponse for Error {
+    /// The error travels beside the response; `envelope` writes its body, knowing the request.
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = facts(self.kind()).status;
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gives the request a [`Call`], and its answer an id; turns errors and panics into error bodies.
+pub(super) async fn envelope(
+    State(service): State<Arc<Service>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let own_id = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok());
+    let mut call = Call::new(own_id);
+    call.deadline = request
+        .extensions()
+        .get::<Deadline>()
+        .map(|deadline| deadline.0);
+    let (id, started) = (call.id.clone(), call.started);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let limits = &service.options().limits;
+    let mut response = if let Err(error) = check(request.uri(), request.headers(), limits) {
+        error.into_response()
+    } else {
+        request.extensions_mut().insert(call);
+        // A handler owns what it works on: after a panic no broken state is seen again.
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        answered.unwrap_or_else(|_| {
+            Error::new(ErrorKind::Internal, "a handler panicked; see the log").into_response()
+        })
+    };
+    let error = response.extensions_mut().remove::<Error>();
+    if let Some(error) = &error {
+        service.count_error(error);
+        write_error(&mut response, error, &id);
+    }
+    let status = response.status();
+    let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
+    match &error {
+        Some(error) if status.is_server_error() => tracing::warn!(
+            request_id = id, %method, path, status = status.as_u16(), elapsed_ms,
+            error = error.chain(), "failed"
+        ),
+        Some(error) => tracing::debug!(
+            request_id = id, %method, path, status = status.as_u16(), elapsed_ms,
+            error = error.chain(), "refused"
+        ),
+        None => tracing::debug!(
+            request_id = id, %method, path, status = status.as_u16(), elapsed_ms, "answered"
+        ),
+    }
+    // Ids are printable ASCII: the conversion can't fail.
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+fn check(uri: &Uri, headers: &HeaderMap, limits: &Limits) -> Result<(), Error> {
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if path > limits.uri_bytes {
+        return Err(Error::new(
+            ErrorKind::UriTooLong,
+            format!(
+                "the URI has {path} bytes; the limit is {}",
+                limits.uri_bytes
+            ),
+        ));
+    }
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if bytes > limits.header_bytes {
+        return Err(Error::new(
+            ErrorKind::HeadersTooLarge,
+            format!(
+                "the headers have {bytes} bytes; the limit is {}",
+                limits.header_bytes
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn write_error(response: &mut Response, error: &Error, id: &str) {
+    let facts = facts(error.kind());
+    let body = ErrorBody {
+        error: error.to_string(),
+        kind: facts.word.to_owned(),
+        model: error.model().map(str::to_owned),
+        request_id: Some(id.to_owned()),
+    };
+    // Four strings always become JSON.
+    *response.body_mut() = Body::from(serde_json::to_vec(&body).unwrap_or_default());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.remove(http::header::CONTENT_LENGTH);
+    if let Some(seconds) = facts.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}

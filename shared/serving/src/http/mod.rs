@@ -1,0 +1,110 @@
+//! HTTP before the service: one table of routes, and what every request has in common.
+//!
+//! - `envelope`: request ids, limits on URI and headers, panics, error bodies, the log line.
+//! - `request`: paths, headers and bodies in. `reply`: answers out.
+//! - `health`, `models`, `infer`, `predict`, `repository`, `metrics`: the handlers.
+
+mod envelope;
+mod health;
+mod infer;
+mod metrics;
+mod models;
+mod predict;
+mod reply;
+mod repository;
+mod request;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+
+pub use envelope::Deadline;
+pub(crate) use request::Budget;
+
+use crate::{Error, ErrorKind, Service};
+
+/// A route: the method, the path with its `{parameters}`, and what answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The method: `GET` or `POST`. A `GET` answers `HEAD` too.
+    pub method: &'static str,
+    /// The path, as in `/v2/models/{model}/infer`.
+    pub path: &'static str,
+    handler: fn() -> MethodRouter<Arc<Service>>,
+}
+
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    handler: fn() -> MethodRouter<Arc<Service>>,
+) -> Route {
+    Route {
+        method,
+        path,
+        handler,
+    }
+}
+
+const ROUTES: &[Route] = &[
+    // Open Inference Protocol v2.
+    route("GET", "/v2", || get(health::server)),
+    route("GET", "/v2/health/live", || get(health::live)),
+    route("GET", "/v2/health/ready", || get(health::ready)),
+    route("GET", "/v2/models/{model}", || get(models::metadata)),
+    route("GET", "/v2/models/{model}/versions/{version}", || {
+        get(models::metadata)
+    }),
+    route("GET", "/v2/models/{model}/ready", || get(models::ready)),
+    route("GET", "/v2/models/{model}/versions/{version}/ready", || {
+        get(models::ready)
+    }),
+    route("POST", "/v2/models/{model}/infer", || post(infer::infer)),
+    route(
+        "POST",
+        "/v2/models/{model}/versions/{version}/infer",
+        || post(infer::infer),
+    ),
+    // Triton's extensions: model repository index, statistics.
+    route("POST", "/v2/repository/index", || post(repository::index)),
+    route("GET", "/v2/models/stats", || get(models::all_statistics)),
+    route("GET", "/v2/models/{model}/stats", || {
+        get(models::statistics)
+    }),
+    route("GET", "/v2/models/{model}/versions/{version}/stats", || {
+        get(models::statistics)
+    }),
+    // The people's API.
+    route("POST", "/predict/{model}", || post(predict::predict)),
+    // Prometheus.
+    route("GET", "/metrics", || get(metrics::metrics)),
+];
+
+/// Every route of [`router`].
+pub fn routes() -> &'static [Route] {
+    ROUTES
+}
+
+/// The one router of all hosts.
+pub fn router(service: Arc<Service>) -> Router {
+    ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| {
+            router.route(route.path, (route.handler)())
+        })
+        .fallback(async || {
+            Error::new(
+                ErrorKind::RouteNotFound,
+                "no such path; docs/api.md lists those there are",
+            )
+        })
+        .method_not_allowed_fallback(async || {
+            Error::new(
+                ErrorKind::MethodNotAllowed,
+                "this path does not answer that method; see the header Allow",
+            )
+        })
+        .layer(from_fn_with_state(service.clone(), envelope::envelope))
+        .with_state(service)
+}

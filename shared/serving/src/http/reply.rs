@@ -1,0 +1,49 @@
+//! What goes out.
+
+use axum::body::Body;
+use axum::response::Response;
+use dunlin_protocol::{Encoded, HEADER_LENGTH};
+use dunlin_telemetry::Phases;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use serde::Serialize;
+
+use crate::{Error, ErrorKind};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// A JSON reply.
+pub(super) fn json(value: &impl Serialize) -> Result<Response, Error> {
+    let body = serde_json::to_vec(value).map_err(|error| {
+        Error::new(
+            ErrorKind::Internal,
+            format!("the reply does not become JSON: {error}"),
+        )
+    })?;
+    Ok(body_of("application/json", body.into()))
+}
+
+/// The reply of an inference, with the phases it took.
+pub(super) fn inference(encoded: Encoded, phases: &Phases) -> Response {
+    let mut response = body_of(encoded.content_type(), encoded.body.into());
+    let headers = response.headers_mut();
+    if let Some(length) = encoded.header_length {
+        // The protocol's own constant, in lower case as HTTP/2 wants it.
+        let name = HeaderName::from_bytes(HEADER_LENGTH.as_bytes());
+        if let Ok(name) = name {
+            headers.insert(name, HeaderValue::from(length));
+        }
+    }
+    if let Ok(timing) = HeaderValue::try_from(phases.server_timing()) {
+        headers.insert(SERVER_TIMING, timing);
+    }
+    response
+}
+
+/// A reply with a body.
+pub(super) fn body_of(content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

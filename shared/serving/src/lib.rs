@@ -1,0 +1,62 @@
+//! Joins the rooms below: a [`Service`] answers requests from the models of a registry, and
+//! [`router`] puts HTTP before it. The local server and the Lambda function are both hosts of this
+//! one router.
+//!
+//! The road of a request, and the file that paves each part of it:
+//!
+//! | part | file |
+//! | --- | --- |
+//! | HTTP in and out, request ids, limits on the body | [`http`](self) |
+//! | `resolve`: name and version or alias → manifest, kept fresh, stale on store trouble | `resolve` |
+//! | which loaded model answers, now that an alias moves | `models` |
+//! | loaded models, bounded in bytes, loaded once however many ask | `cache` |
+//! | `fetch` → `verify` → `load` → golden examples → `warm` | `load` |
+//! | `queue`: workers, a bounded queue, deadlines | `admission` |
+//! | `decode` → `infer` → `encode` | `infer`, `predict` |
+//! | errors → status, kind word, metric label: one function | `error` |
+//! | counters → `/metrics` and statistics | `metrics`, `usage`, `statistics` |
+//! | what the service tells of its models | `catalog` |
+//!
+//! ```no_run
+//! use dunlin_registry::Registry;
+//! use dunlin_serving::{Service, ServiceOptions, router};
+//! use dunlin_storage::{StoreOptions, open};
+//!
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = open("file:models", &StoreOptions::default()).await?;
+//! let service = Service::new(Registry::new(store), ServiceOptions::default());
+//! service.preload().await?;
+//! let app = router(service.clone());
+//! // … serve `app`; on SIGTERM:
+//! service.drain().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod admission;
+mod cache;
+mod call;
+mod catalog;
+mod error;
+mod http;
+mod infer;
+mod load;
+mod metrics;
+mod models;
+mod options;
+mod predict;
+mod readiness;
+mod resolve;
+mod service;
+mod stale;
+mod statistics;
+mod usage;
+
+pub use call::Call;
+pub use error::{Error, ErrorKind, Facts, facts};
+pub use http::{Deadline, Route, router, routes};
+pub use infer::InferBody;
+pub use options::{Limits, ServiceOptions};
+pub use predict::PredictBody;
+pub use readiness::Readiness;
+pub use service::Service;

@@ -1,0 +1,277 @@
+//! One load: fetch → verify → load → golden examples → warm.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use dunlin_engine::Model;
+use dunlin_protocol::{Datatype, NamedTensor, Tensor, TensorMetadata};
+use dunlin_registry::examples::{ExampleLimits, ExamplePack, FORMAT};
+use dunlin_registry::{Artifact, Manifest, Registry, Role};
+use dunlin_telemetry::{Phase, Phases};
+use dunlin_transforms::{Pipeline, Spec, parse_labels};
+use prometheus::IntGauge;
+
+use crate::metrics::Metrics;
+use crate::options::Limits;
+use crate::usage::Usage;
+use crate::{Error, ErrorKind, ServiceOptions};
+
+/// Elements that a model without examples is warmed with at most.
+const WARM_ELEMENTS: usize = 16 << 20;
+
+/// A model that is loaded, has given its golden answers, and is warm.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) model: Model,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) usage: Arc<Usage>,
+    /// What the load took.
+    pub(crate) phases: Phases,
+    memory: Held,
+}
+
+impl Loaded {
+    /// Bytes that it holds now; more after each input of a new shape, up to the engine's limit.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.model.memory_bytes()
+    }
+
+    /// Looks at its memory again. Whether it has grown since the last look.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.memory.update(self.model.memory_bytes())
+    }
+}
+
+/// Counts a model's memory for as long as any run still uses it.
+#[derive(Debug)]
+struct Held {
+    bytes: AtomicU64,
+    gauge: IntGauge,
+}
+
+impl Held {
+    fn new(bytes: u64, gauge: &IntGauge) -> Self {
+        gauge.add(bytes as i64);
+        Self {
+            bytes: bytes.into(),
+            gauge: gauge.clone(),
+        }
+    }
+
+    fn update(&self, bytes: u64) -> bool {
+        let before = self.bytes.swap(bytes, Ordering::Relaxed);
+        if bytes != before {
+            self.gauge.add(bytes as i64 - before as i64);
+        }
+        bytes > before
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.sub(*self.bytes.get_mut() as i64);
+    }
+}
+
+/// Loads models of a registry.
+#[derive(Debug)]
+pub(crate) struct Loader {
+    registry: Registry,
+    limits: Limits,
+    prove_time: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// What is fetched of a version.
+struct Parts {
+    onnx: bytes::Bytes,
+    labels: Option<bytes::Bytes>,
+    examples: Option<bytes::Bytes>,
+}
+
+impl Loader {
+    pub(crate) fn new(registry: Registry, options: &ServiceOptions, metrics: Arc<Metrics>) -> Self {
+        let (limits, prove_time) = (options.limits.clone(), options.prove_time);
+        Self {
+            registry,
+            limits,
+            prove_time,
+            metrics,
+        }
+    }
+
+    /// What a load will hold, before it is known: what the publisher measured, else by size.
+    pub(crate) fn estimate(manifest: &Manifest) -> u64 {
+        let Ok(model) = graph(manifest) else { return 0 };
+        model
+            .measured
+            .memory_bytes
+            .unwrap_or(model.size.saturating_mul(2))
+    }
+
+    /// Loads a version. The heavy part runs on a blocking thread.
+    pub(crate) async fn load(self: &Arc<Self>, manifest: Arc<Manifest>) -> Result<Loaded, Error> {
+        let name = manifest.name.clone();
+        let mut phases = Phases::new();
+        let fetching = Phases::start(Phase::Fetch);
+        let parts = self.fetch(&manifest).await.map_err(|error| {
+            Error::unusable(
+                format_args!("cannot load version {}", manifest.version),
+                error,
+            )
+            .of_model(name.as_str())
+        })?;
+        // Digests are computed while the bytes arrive: verifying is part of fetching here.
+        fetching.stop(&mut phases);
+        let loader = self.clone();
+        let built = tokio::task::spawn_blocking(move || {
+            let version = manifest.version;
+            loader.build(manifest, parts, phases).map_err(|error| {
+                Error::unusable(format_args!("cannot load version {version}"), error)
+            })
+        });
+        let built = built.await.unwrap_or_else(|error| {
+            Err(Error::new(
+                ErrorKind::Internal,
+                format!("loading panicked: {error}"),
+            ))
+        });
+        built.map_err(|error| error.of_model(name.as_str()))
+    }
+
+    async fn fetch(&self, manifest: &Manifest) -> Result<Parts, Error> {
+        let get = |artifact: Option<&Artifact>| {
+            let artifact = artifact.cloned();
+            async move {
+                match artifact {
+                    Some(artifact) => self.registry.blob(&artifact, None).await.map(Some),
+                    None => Ok(None),
+                }
+            }
+        };
+        let labels = manifest.artifact(&Role::Labels, "text");
+        let examples = manifest.artifact(&Role::Examples, FORMAT);
+        let (onnx, labels, examples) =
+            futures_util::try_join!(get(Some(graph(manifest)?)), get(labels), get(examples))?;
+        Ok(Parts {
+            onnx: onnx.unwrap_or_default(),
+            labels,
+            examples,
+        })
+    }
+
+    fn build(
+        &self,
+        manifest: Arc<Manifest>,
+        parts: Parts,
+        mut phases: Phases,
+    ) -> Result<Loaded, Error> {
+        let name = manifest.name.as_str();
+        let labels = parts
+            .labels
+            .as_deref()
+            .map(parse_labels)
+            .transpose()?
+            .unwrap_or_default();
+        let spec: Spec = match &manifest.transforms {
+            serde_json::Value::Null => Spec::default(),
+            value => serde::Deserialize::deserialize(value).map_err(|error| {
+                Error::new(ErrorKind::ModelUnusable, format!("its transforms: {error}"))
+            })?,
+        };
+        let loading = Phases::start(Phase::Load);
+        let model = Model::load(name, parts.onnx, &self.limits.engine)?;
+        let pipeline = Pipeline::new(
+            &spec,
+            model.inputs(),
+            model.outputs(),
+            labels,
+            self.limits.transforms.clone(),
+        )?;
+        loading.stop(&mut phases);
+        let warming = Phases::start(Phase::Warm);
+        match parts.examples {
+            Some(bytes) => self.prove(&model, &pipeline, &bytes)?,
+            None => warm(&model)?,
+        }
+        warming.stop(&mut phases);
+        let memory = Held::new(model.memory_bytes(), &self.metrics.own.memory);
+        let usage = self.metrics.usage(&manifest.name, manifest.version);
+        Ok(Loaded {
+            manifest,
+            model,
+            pipeline,
+            usage,
+            phases,
+            memory,
+        })
+    }
+
+    fn prove(&self, model: &Model, pipeline: &Pipeline, bytes: &bytes::Bytes) -> Result<(), Error> {
+        let pack = ExamplePack::decode(bytes, &ExampleLimits::default())?;
+        let deadline = Instant::now() + self.prove_time;
+        let replayed = pack.replay(Some(deadline), |example| {
+            let decode = |body: &_, content_type: Option<&_>| {
+                pipeline.decode(body, content_type).map_err(Error::from)
+            };
+            model.run(example.inputs(decode)?).map_err(Error::from)
+        });
+        match replayed {
+            Ok(replay) => {
+                tracing::debug!(
+                    replay.replayed,
+                    replay.max_difference,
+                    "golden examples agree"
+                );
+                Ok(())
+            }
+            Err(failed) => Err(Error::new(ErrorKind::ModelUnusable, failed)),
+        }
+    }
+}
+
+/// The artifact that the engine loads.
+fn graph(manifest: &Manifest) -> Result<&Artifact, Error> {
+    manifest.artifact(&Role::Model, "onnx").ok_or_else(|| {
+        Error::new(
+            ErrorKind::ModelUnusable,
+            "its manifest names no artifact of format onnx",
+        )
+    })
+}
+
+/// Runs a model that has no examples once, on zeros, so that the first request finds its plan made.
+///
+/// A model that can't run on zeros of its least shape is not refused: its shape is the caller's.
+fn warm(model: &Model) -> Result<(), Error> {
+    let Some(inputs) = model.inputs().iter().map(zeros).collect::<Option<Vec<_>>>() else {
+        return Ok(());
+    };
+    let dynamic = model
+        .inputs()
+        .iter()
+        .any(|input| input.shape.iter().any(|&size| size < 0));
+    match model.run(inputs) {
+        Err(error) if !dynamic => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn zeros(input: &TensorMetadata) -> Option<NamedTensor> {
+    let shape: Vec<usize> = input
+        .shape
+        .iter()
+        .map(|&size| usize::try_from(size).unwrap_or(1))
+        .collect();
+    let elements = shape
+        .iter()
+        .try_fold(1usize, |product, &size| product.checked_mul(size))?;
+    let elements = (elements <= WARM_ELEMENTS).then_some(elements)?;
+    let tensor = match input.datatype {
+        Datatype::Bytes => Tensor::from_strings(shape, vec![""; elements]),
+        datatype => Tensor::new(datatype, shape, vec![0; elements * datatype.size()?].into()),
+    };
+    Some(NamedTensor::new(&input.name, tensor.ok()?))
+}

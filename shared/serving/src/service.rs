@@ -1,0 +1,306 @@
+//! The service: everything that HTTP, events and the command line ask of loaded models.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dunlin_protocol::Encoded;
+use dunlin_registry::{ModelRef, Registry};
+use dunlin_telemetry::{Phase, Phases};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::admission::Workers;
+use crate::cache::ModelCache;
+use crate::http::Budget;
+use crate::infer::Done;
+use crate::load::{Loaded, Loader};
+use crate::metrics::Metrics;
+use crate::models::Models;
+use crate::readiness::StoreProbe;
+use crate::resolve::Resolver;
+use crate::usage::{CANCELED, Usage};
+use crate::{
+    Call, Error, ErrorKind, InferBody, PredictBody, Readiness, ServiceOptions, facts, infer,
+    predict,
+};
+
+/// The models of a registry, answering requests. One a process, shared by all that ask.
+#[derive(Debug)]
+pub struct Service {
+    registry: Registry,
+    options: ServiceOptions,
+    pub(crate) models: Models,
+    workers: Workers,
+    pub(crate) metrics: Arc<Metrics>,
+    probe: StoreProbe,
+    budget: Budget,
+    preloaded: Vec<AtomicBool>,
+    draining: AtomicBool,
+    /// Requests that are being answered.
+    active: watch::Sender<usize>,
+}
+
+/// A request that is being answered, for as long as this lives.
+struct Active<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|active| *active -= 1);
+    }
+}
+
+/// Counts a request as cancelled, unless its end is told.
+struct Counting {
+    usage: Arc<Usage>,
+    started: std::time::Instant,
+    told: bool,
+}
+
+impl Counting {
+    fn tell(mut self, result: &Result<Done, Error>, phases: &Phases) {
+        self.told = true;
+        let total = self.started.elapsed();
+        match result {
+            Ok(done) => self.usage.succeeded(phases, total, done.batch),
+            Err(error) => self.usage.failed(facts(error.kind()).reason, total),
+        }
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        if !self.told {
+            self.usage.failed(CANCELED, self.started.elapsed());
+        }
+    }
+}
+
+impl Service {
+    /// A service over a registry. Starts its worker threads; loads nothing yet.
+    pub fn new(registry: Registry, mut options: ServiceOptions) -> Arc<Self> {
+        // One limit on bodies, wherever it is looked up.
+        options.limits.protocol.body_bytes = options.limits.body_bytes;
+        options.limits.transforms.protocol = options.limits.protocol.clone();
+        let metrics = Arc::new(Metrics::new());
+        let loader = Arc::new(Loader::new(registry.clone(), &options, metrics.clone()));
+        let (bytes, retry) = (options.cache_bytes, options.retry_failed);
+        let cache = Arc::new(ModelCache::new(loader, metrics.clone(), bytes, retry));
+        let resolver = Resolver::new(registry.clone(), options.refresh, options.background);
+        Arc::new(Self {
+            registry,
+            models: Models::new(Arc::new(resolver), cache, options.background),
+            workers: Workers::new(options.workers, options.queue, options.queue_timeout),
+            metrics,
+            probe: StoreProbe::default(),
+            budget: Budget::new(options.limits.bodies_bytes),
+            preloaded: options
+                .preload
+                .iter()
+                .map(|_| AtomicBool::new(false))
+                .collect(),
+            draining: AtomicBool::new(false),
+            active: watch::Sender::new(0),
+            options,
+        })
+    }
+
+    /// How it was set up.
+    pub fn options(&self) -> &ServiceOptions {
+        &self.options
+    }
+
+    /// The registry that it serves.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Loads the models of [`ServiceOptions::preload`]; the first error, after all were tried.
+    ///
+    /// One that failed is tried again whenever [`ready`](Self::ready) is asked.
+    pub async fn preload(self: &Arc<Self>) -> Result<(), Error> {
+        let loads = (0..self.options.preload.len()).map(|index| self.preload_one(index));
+        futures_util::future::join_all(loads)
+            .await
+            .into_iter()
+            .collect()
+    }
+
+    async fn preload_one(&self, index: usize) -> Result<(), Error> {
+        let reference = &self.options.preload[index];
+        self.models.find(reference, &mut Call::new(None)).await?;
+        self.preloaded[index].store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Answers a request of the Open Inference Protocol v2.
+    pub async fn infer(
+        &self,
+        reference: &ModelRef,
+        body: InferBody,
+        call: &mut Call,
+    ) -> Result<Encoded, Error> {
+        let limits = self.options.limits.protocol.clone();
+        let work =
+            move |loaded: &Loaded, phases: &mut Phases| infer::infer(loaded, body, &limits, phases);
+        self.answer(reference, call, work).await
+    }
+
+    /// Answers a picture or a JSON body as the manifest's transforms take it.
+    pub async fn predict(
+        &self,
+        reference: &ModelRef,
+        body: PredictBody,
+        call: &mut Call,
+    ) -> Result<Encoded, Error> {
+        let limits = self.options.limits.protocol.clone();
+        let work = move |loaded: &Loaded, phases: &mut Phases| {
+            predict::predict(loaded, &body, &limits, phases)
+        };
+        self.answer(reference, call, work).await
+    }
+
+    /// `resolve` → (`fetch` → `verify` → `load` → `warm`) → `queue` → `decode` → `infer` → `encode`.
+    async fn answer(
+        &self,
+        reference: &ModelRef,
+        call: &mut Call,
+        work: impl FnOnce(&Loaded, &mut Phases) -> Result<Done, Error> + Send + 'static,
+    ) -> Result<Encoded, Error> {
+        let named = |error: Error| error.of_model(reference.name.as_str());
+        let _active = self.enter().map_err(named)?;
+        let deadline = self.deadline(call);
+        let loaded = self
+            .loaded(reference, call, deadline)
+            .await
+            .map_err(named)?;
+
+        let usage = loaded.usage.clone();
+        let pending = usage.pend();
+        let queued = Phases::start(Phase::Queue);
+        let counting = Counting {
+            usage,
+            started: call.started,
+            told: false,
+        };
+        let cache = self.models.cache.clone();
+        let run = self.workers.run(deadline, move || {
+            let mut phases = Phases::new();
+            queued.stop(&mut phases);
+            drop(pending);
+            let done = work(&loaded, &mut phases);
+            if loaded.has_grown() {
+                cache.trim();
+            }
+            (done, phases)
+        });
+        let result = match run.await {
+            Ok((result, phases)) => {
+                call.phases.merge(&phases);
+                result
+            }
+            Err(error) => Err(error),
+        };
+        counting.tell(&result, &call.phases);
+        result.map(|done| done.reply).map_err(named)
+    }
+
+    async fn loaded(
+        &self,
+        reference: &ModelRef,
+        call: &mut Call,
+        deadline: Instant,
+    ) -> Result<Arc<Loaded>, Error> {
+        match timeout_at(deadline, self.models.find(reference, call)).await {
+            Ok(found) => found,
+            Err(_) => Err(Error::new(
+                ErrorKind::Deadline,
+                format!("{reference} is not loaded yet; loading goes on"),
+            )),
+        }
+    }
+
+    fn deadline(&self, call: &Call) -> Instant {
+        let own = call.started + self.options.request_timeout;
+        call.deadline
+            .map_or(own, |deadline| deadline.min(own))
+            .into()
+    }
+
+    fn enter(&self) -> Result<Active<'_>, Error> {
+        // Counted first, so that a drain that begins now waits for it or refuses it.
+        self.active.send_modify(|active| *active += 1);
+        let active = Active(&self.active);
+        if self.draining() {
+            return Err(Error::new(ErrorKind::Draining, "the server is going down"));
+        }
+        Ok(active)
+    }
+
+    /// Refuses new requests, and waits for those that are being answered.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        let mut active = self.active.subscribe();
+        // The sender lives in `self`: waiting can't fail.
+        let _ = active.wait_for(|active| *active == 0).await;
+    }
+
+    /// Whether [`drain`](Self::drain) has begun.
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Whether the service takes requests: the store answers, all of
+    /// [`ServiceOptions::preload`] is loaded and proven, and it is not going down.
+    pub async fn ready(self: &Arc<Self>) -> Readiness {
+        let mut reasons = Vec::new();
+        if self.draining() {
+            reasons.push("the server is going down".to_owned());
+        }
+        reasons.extend(self.probe.trouble(self.registry.store().as_ref()).await);
+        for (index, done) in self.preloaded.iter().enumerate() {
+            if !done.load(Ordering::Acquire) {
+                reasons.push(format!("{} is not loaded", self.options.preload[index]));
+                let service = self.clone();
+                // A load going on is joined, one that just failed not repeated; the cache logs it.
+                tokio::spawn(async move { service.preload_one(index).await });
+            }
+        }
+        Readiness { reasons }
+    }
+
+    /// Loads a model if need be, and says whether it is loaded and proven.
+    pub async fn model_ready(&self, reference: &ModelRef, call: &mut Call) -> Result<(), Error> {
+        let _active = self.enter()?;
+        let deadline = self.deadline(call);
+        self.loaded(reference, call, deadline).await.map(|_| ())
+    }
+
+    /// The text of `GET /metrics`.
+    pub fn metrics_text(&self) -> Result<String, Error> {
+        self.metrics
+            .own
+            .loaded
+            .set(self.models.cache.loaded() as i64);
+        self.metrics.own.running.set(self.workers.running() as i64);
+        self.metrics.own.waiting.set(self.workers.waiting() as i64);
+        self.metrics
+            .text()
+            .map_err(|error| Error::new(ErrorKind::Internal, error))
+    }
+
+    /// The memory set aside for bodies.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Counts an error reply.
+    pub(crate) fn count_error(&self, error: &Error) {
+        self.metrics.error(error);
+    }
+
+    /// How long a host should wait for [`drain`](Self::drain) at most.
+    pub fn drain_timeout(&self) -> Duration {
+        self.options.request_timeout
+    }
+}

@@ -1,0 +1,7 @@
+//! The router over a directory store with the digits model in it, published as users publish.
+
+mod errors;
+mod life;
+mod predict;
+mod protocol;
+mod support;

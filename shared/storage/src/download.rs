@@ -1,0 +1,246 @@
+//! Large objects: ranged reads in parallel.
+
+mod hedge;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+pub use self::hedge::Hedge;
+use self::hedge::Pace;
+use crate::{Error, ErrorKind, Object, ObjectKey, ObjectMeta, Progress, Result, Store};
+
+/// From which size on bytes are hashed where it may block.
+const HASHED_ASIDE: usize = 128 << 10;
+
+/// How [`download`] works.
+#[derive(Clone)]
+pub struct DownloadOptions {
+    /// The size of a part in bytes.
+    pub part_bytes: u64,
+    /// How many parts are in flight or wait for an earlier one: memory is the object plus this many.
+    pub window: usize,
+    /// The largest object that is downloaded, in bytes.
+    pub limit: u64,
+    /// Is told of bytes as they arrive.
+    pub progress: Option<Progress>,
+    /// When a straggling part is asked for a second time; `None`: never.
+    pub hedge: Option<Hedge>,
+}
+
+impl Default for DownloadOptions {
+    fn default() -> Self {
+        Self {
+            part_bytes: 8 << 20,
+            window: 8,
+            limit: 16 << 30,
+            progress: None,
+            hedge: Some(Hedge::default()),
+        }
+    }
+}
+
+impl std::fmt::Debug for DownloadOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DownloadOptions")
+            .field("part_bytes", &self.part_bytes)
+            .field("window", &self.window)
+            .field("limit", &self.limit)
+            .field("hedge", &self.hedge)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An object that [`download`] fetched.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// All its bytes.
+    pub bytes: Bytes,
+    /// Their SHA-256.
+    pub sha256: [u8; 32],
+    /// What the store tells about it.
+    pub meta: ObjectMeta,
+}
+
+/// Fetches an object of any size up to the limit.
+///
+/// Parts come in parallel, each retried on its own as the store's options say, and hedged as
+/// [`Hedge`] says. Only the bytes of one content are ever joined: an object that is replaced midway
+/// is an error of kind [`Precondition`](crate::ErrorKind::Precondition). A download that is dropped
+/// stops its requests.
+pub async fn download(
+    store: &Arc<dyn Store>,
+    key: &ObjectKey,
+    options: &DownloadOptions,
+) -> Result<Download> {
+    let part_bytes = options.part_bytes.max(1);
+    let pace = Arc::new(Pace::new(options.hedge, options.window));
+    let Object { meta, bytes: first } = {
+        // The first part tells the size, so a small object takes one request.
+        let (store, key) = (Arc::clone(store), key.clone());
+        pace.hedged(move || {
+            let (store, key) = (Arc::clone(&store), key.clone());
+            async move { store.get_start(&key, part_bytes).await }
+        })
+        .await?
+    };
+    if meta.size > options.limit {
+        let reason = format!("it has {} bytes, the limit is {}", meta.size, options.limit);
+        let object = format!("{}/{key}", store.url());
+        return Err(Error::new(ErrorKind::TooLarge, "download", object, reason));
+    }
+    let start = first.len() as u64;
+    let mut whole = Whole::new(meta.size);
+    whole = whole.add(first, options.progress.as_ref()).await?;
+    let mut parts = stream::iter(ranges(start, meta.size, part_bytes))
+        .map(|range| {
+            let (store, key, etag) = (Arc::clone(store), key.clone(), meta.etag.clone());
+            let pace = Arc::clone(&pace);
+            // Tasks, so that parts are decrypted on all cores.
+            Aborting(tokio::spawn(async move {
+                let part = || {
+                    let (store, key, etag) = (Arc::clone(&store), key.clone(), etag.clone());
+                    let range = range.clone();
+                    async move { store.get_range(&key, range, &etag).await }
+                };
+                pace.hedged(part).await
+            }))
+            .join()
+        })
+        .buffered(options.window.max(1));
+    while let Some(part) = parts.try_next().await? {
+        whole = whole.add(part, options.progress.as_ref()).await?;
+    }
+    drop(parts);
+    let (bytes, sha256) = whole.finish();
+    if bytes.len() as u64 != meta.size {
+        let reason = format!("{} bytes came, it has {}", bytes.len(), meta.size);
+        let object = format!("{}/{key}", store.url());
+        return Err(Error::new(ErrorKind::Corrupt, "download", object, reason));
+    }
+    Ok(Download {
+        bytes,
+        sha256,
+        meta,
+    })
+}
+
+/// The ranges from `start` to `size`, `part` bytes each.
+fn ranges(start: u64, size: u64, part: u64) -> impl Iterator<Item = Range<u64>> + Send {
+    (start..size)
+        .step_by(usize::try_from(part).unwrap_or(usize::MAX))
+        .map(move |from| from..size.min(from.saturating_add(part)))
+}
+
+/// The object as far as it has come, and the digest of that.
+struct Whole {
+    size: u64,
+    bytes: Joined,
+    digest: Sha256,
+}
+
+enum Joined {
+    /// The one part of a small object is kept as it came.
+    Whole(Bytes),
+    Growing(BytesMut),
+}
+
+impl Whole {
+    fn new(size: u64) -> Self {
+        Self {
+            size,
+            bytes: Joined::Whole(Bytes::new()),
+            digest: Sha256::new(),
+        }
+    }
+
+    /// Appends the next part.
+    async fn add(self, part: Bytes, progress: Option<&Progress>) -> Result<Self> {
+        let length = part.len();
+        let added = if length < HASHED_ASIDE {
+            self.add_blocking(part)
+        } else {
+            spawn_blocking(move || self.add_blocking(part))
+                .await
+                .map_err(|stopped| {
+                    Error::new(
+                        ErrorKind::Other,
+                        "hash",
+                        "a part",
+                        "the worker thread was stopped",
+                    )
+                    .with_source(stopped)
+                })?
+        };
+        if let Some(progress) = progress {
+            progress(length as u64);
+        }
+        Ok(added)
+    }
+
+    fn add_blocking(mut self, part: Bytes) -> Self {
+        self.digest.update(&part);
+        self.bytes = match self.bytes {
+            Joined::Whole(_) if part.len() as u64 == self.size => Joined::Whole(part),
+            Joined::Whole(before) => {
+                let mut joined = BytesMut::with_capacity(self.size as usize);
+                joined.extend_from_slice(&before);
+                joined.extend_from_slice(&part);
+                Joined::Growing(joined)
+            }
+            Joined::Growing(mut joined) => {
+                joined.extend_from_slice(&part);
+                Joined::Growing(joined)
+            }
+        };
+        self
+    }
+
+    fn finish(self) -> (Bytes, [u8; 32]) {
+        let bytes = match self.bytes {
+            Joined::Whole(bytes) => bytes,
+            Joined::Growing(joined) => joined.freeze(),
+        };
+        (bytes, self.digest.finalize().into())
+    }
+}
+
+/// A task that ends when nobody waits for it any more.
+struct Aborting<T>(JoinHandle<T>);
+
+impl<T> Aborting<Result<T>> {
+    async fn join(mut self) -> Result<T> {
+        (&mut self.0).await.unwrap_or_else(|stopped| {
+            let reason = "the task of a part was stopped";
+            Err(Error::new(ErrorKind::Other, "download", "a part", reason).with_source(stopped))
+        })
+    }
+}
+
+impl<T> Drop for Aborting<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_all_once() {
+        for (start, size, part, wanted) in [
+            (0, 0, 5, vec![]),
+            (5, 5, 5, vec![]),
+            (5, 11, 5, vec![5..10, 10..11]),
+            (5, 15, 5, vec![5..10, 10..15]),
+            (0, 3, 2, vec![0..2, 2..3]),
+        ] {
+            assert_eq!(ranges(start, size, part).collect::<Vec<_>>(), wanted);
+        }
+    }
+}

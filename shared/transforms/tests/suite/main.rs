@@ -1,0 +1,40 @@
+//! The room through its public doors: declarations, pictures good and bad, answers.
+
+mod answers;
+mod bad_pictures;
+mod declaration;
+mod golden;
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use dunlin_protocol::{Datatype, TensorMetadata};
+use dunlin_transforms::{Limits, Pipeline, Spec};
+
+/// The folder of golden files.
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+/// One of the sample pictures.
+fn sample(name: &str) -> Bytes {
+    std::fs::read(data().join("samples").join(name))
+        .unwrap()
+        .into()
+}
+
+/// A tensor that a model declares.
+fn metadata(name: &str, datatype: Datatype, shape: &[i64]) -> TensorMetadata {
+    TensorMetadata {
+        name: name.into(),
+        datatype,
+        shape: shape.to_vec(),
+    }
+}
+
+/// A pipeline for pictures of 8×8, RGB.
+fn small_pictures(limits: Limits) -> Pipeline {
+    let spec: Spec = toml::from_str("input = { kind = 'image', size = [8, 8] }").unwrap();
+    let input = metadata("pixels", Datatype::Fp32, &[-1, 3, -1, -1]);
+    Pipeline::new(&spec, &[input], &[], Vec::new(), limits).unwrap()
+}

@@ -1,0 +1,164 @@
+//! The Lambda `bootstrap` under an emulator of the Runtime API.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{Gateway, Running, client, command, events, free_port};
+use crate::requests::{Host, Reply};
+
+/// An emulator of Lambda, by its program.
+#[derive(Debug, Clone)]
+pub enum Emulator {
+    /// AWS's own Runtime Interface Emulator.
+    Aws(PathBuf),
+    /// `cargo-lambda`, whose `watch` emulates the Runtime API.
+    CargoLambda(PathBuf),
+}
+
+/// A function under an emulator.
+#[derive(Debug)]
+pub struct Function {
+    name: String,
+    gateway: Gateway,
+    invoke: String,
+    client: reqwest::Client,
+    _processes: Vec<Running>,
+}
+
+impl Function {
+    /// Starts the function over a store, behind a gateway, and waits until it is ready.
+    ///
+    /// # Panics
+    /// Where it does not come up in a minute.
+    pub async fn start(emulator: &Emulator, bootstrap: &Path, store: &str) -> Self {
+        let port = free_port();
+        let (name, path, processes) = match emulator {
+            Emulator::Aws(program) => {
+                let runtime = format!("127.0.0.1:{}", free_port());
+                let mut command = command(program);
+                command
+                    .args([
+                        "--runtime-interface-emulator-address",
+                        &format!("127.0.0.1:{port}"),
+                    ])
+                    .args(["--runtime-api-address", &runtime])
+                    .arg(bootstrap)
+                    .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "30");
+                (
+                    "aws-lambda-rie",
+                    "function",
+                    vec![spawn(settings(&mut command, store))],
+                )
+            }
+            Emulator::CargoLambda(program) => {
+                let mut watch = command(program);
+                let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../functions/predict");
+                watch
+                    .args(["lambda", "watch", "--only-lambda-apis", "-A", "127.0.0.1"])
+                    .args(["-P", &port.to_string()])
+                    .current_dir(folder);
+                let emulator = spawn(&mut watch);
+                wait_for_port(port).await;
+                let mut function = command(bootstrap);
+                function
+                    .env(
+                        "AWS_LAMBDA_RUNTIME_API",
+                        format!("http://127.0.0.1:{port}/.rt/bootstrap"),
+                    )
+                    .env("AWS_LAMBDA_FUNCTION_VERSION", "1");
+                // The function ends before its emulator.
+                let function = spawn(settings(&mut function, store));
+                ("cargo-lambda", "bootstrap", vec![function, emulator])
+            }
+        };
+        wait_for_port(port).await;
+        let function = Self {
+            name: name.to_owned(),
+            gateway: Gateway::FunctionUrl,
+            invoke: format!("http://127.0.0.1:{port}/2015-03-31/functions/{path}/invocations"),
+            client: client(),
+            _processes: processes,
+        };
+        for _ in 0..600 {
+            if function
+                .send("GET", "/v2/health/ready", &[], &[])
+                .await
+                .status
+                == 200
+            {
+                return function;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the function under {name} is not ready after a minute");
+    }
+
+    /// The same function behind another gateway.
+    #[must_use]
+    pub fn behind(mut self, gateway: Gateway) -> Self {
+        let (emulator, _) = self.name.split_once(' ').unwrap_or((&self.name, ""));
+        self.name = format!("{emulator} {gateway:?}");
+        self.gateway = gateway;
+        self
+    }
+
+    /// What the function gives for an event; null where the invocation failed.
+    pub async fn invoke(&self, event: &Value) -> Value {
+        let sent = self.client.post(&self.invoke).json(event).send().await;
+        let Ok(reply) = sent else { return Value::Null };
+        reply.json().await.unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Host for Function {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: &[u8],
+    ) -> Reply {
+        let event = self.gateway.event(method, path, headers, body);
+        events::reply(&self.invoke(&event).await)
+    }
+}
+
+fn settings<'a>(command: &'a mut Command, store: &str) -> &'a mut Command {
+    command
+        .env("AWS_LAMBDA_FUNCTION_NAME", "function")
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
+        .env("DUNLIN_STORE", store)
+        .env("DUNLIN_PRELOAD", "digits")
+        .env("DUNLIN_BODY_MIB", "1")
+}
+
+fn spawn(command: &mut Command) -> Running {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    Running(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+}
+
+async fn wait_for_port(port: u16) {
+    for _ in 0..600 {
+        if tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nothing listens on port {port}");
+}

@@ -1,0 +1,155 @@
+//! One request suite, every host: `dunlin serve`, and the built Lambda `bootstrap` under AWS's own
+//! emulator (`DUNLIN_TEST_RIE` names it) and cargo-lambda's (`DUNLIN_TEST_CARGO_LAMBDA`), behind
+//! every gateway.
+//!
+//! What is not there (a binary that is not built, an emulator that is not named) is reported as
+//! skipped; `.ci/run lambda` has it all.
+
+use std::path::PathBuf;
+
+use dunlin_tests::hosts::{Emulator, Function, Gateway, Server, binary, publish};
+use dunlin_tests::requests;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The digits sample in a store of its own.
+struct Sample {
+    bootstrap: PathBuf,
+    dunlin: PathBuf,
+    url: String,
+    _folder: TempDir,
+}
+
+fn sample() -> Option<Sample> {
+    let (Some(dunlin), Some(bootstrap)) = (binary("dunlin"), binary("bootstrap")) else {
+        eprintln!("skipped: `dunlin` and `bootstrap` are not built");
+        return None;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = publish(&dunlin, folder.path());
+    Some(Sample {
+        bootstrap,
+        dunlin,
+        url,
+        _folder: folder,
+    })
+}
+
+fn tool(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    if path.is_none() {
+        eprintln!("skipped: {variable} is not set");
+    }
+    path
+}
+
+#[tokio::test]
+async fn the_local_server_answers_the_suite() {
+    let Some(sample) = sample() else { return };
+    let server = Server::start(&sample.dunlin, &sample.url).await;
+    requests::run(&server).await;
+}
+
+#[tokio::test]
+async fn the_function_answers_the_suite_under_awss_emulator() {
+    let Some(program) = tool("DUNLIN_TEST_RIE") else {
+        return;
+    };
+    behind_every_gateway(Emulator::Aws(program)).await;
+}
+
+#[tokio::test]
+async fn the_function_answers_the_suite_under_cargo_lambda() {
+    let Some(program) = tool("DUNLIN_TEST_CARGO_LAMBDA") else {
+        return;
+    };
+    behind_every_gateway(Emulator::CargoLambda(program)).await;
+}
+
+async fn behind_every_gateway(emulator: Emulator) {
+    let Some(sample) = sample() else { return };
+    let mut function = Function::start(&emulator, &sample.bootstrap, &sample.url).await;
+    for gateway in Gateway::ALL {
+        function = function.behind(gateway);
+        requests::run(&function).await;
+    }
+}
+
+/// Captured events, as they are and asking for something that exists.
+#[tokio::test]
+async fn captured_events_are_answered_in_their_own_form() {
+    let Some(program) = tool("DUNLIN_TEST_RIE") else {
+        return;
+    };
+    let Some(sample) = sample() else { return };
+    let function = Function::start(&Emulator::Aws(program), &sample.bootstrap, &sample.url).await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lambda");
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).expect("the events are there") {
+        let path = file.expect("a file").path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        count += 1;
+        let text = std::fs::read_to_string(&path).expect("the event");
+        let mut event: Value = serde_json::from_str(&text).expect("JSON");
+        let answer = function.invoke(&event).await;
+        let body: Value =
+            serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
+        assert_eq!(answer["statusCode"], 404, "{}: {answer}", path.display());
+        assert_eq!(
+            body["kind"],
+            "route_not_found",
+            "{}: {answer}",
+            path.display()
+        );
+
+        ask_for(&mut event, "GET", "/v2/health/live");
+        let answer = function.invoke(&event).await;
+        assert_eq!(answer["statusCode"], 200, "{}: {answer}", path.display());
+        let (single, multi) = (&answer["headers"], &answer["multiValueHeaders"]);
+        let rest = event.get("resource").is_some();
+        assert!(
+            if rest { multi } else { single }.is_object(),
+            "{}: {answer}",
+            path.display()
+        );
+    }
+    assert!(count >= 8, "{count} events");
+}
+
+fn ask_for(event: &mut Value, method: &str, path: &str) {
+    let version_2 = event["version"] == "2.0";
+    if version_2 {
+        let stage = event["requestContext"]["stage"]
+            .as_str()
+            .unwrap_or("$default");
+        let prefix = if stage == "$default" {
+            String::new()
+        } else {
+            format!("/{stage}")
+        };
+        event["rawPath"] = json!(format!("{prefix}{path}"));
+        event["requestContext"]["http"]["method"] = json!(method);
+    } else {
+        event["path"] = json!(path);
+        event["httpMethod"] = json!(method);
+    }
+}
+
+/// An event that is none of HTTP fails its invocation, and the next one is answered.
+#[tokio::test]
+async fn an_event_that_is_no_request_fails_alone() {
+    let Some(program) = tool("DUNLIN_TEST_RIE") else {
+        return;
+    };
+    let Some(sample) = sample() else { return };
+    let function = Function::start(&Emulator::Aws(program), &sample.bootstrap, &sample.url).await;
+    let answer = function.invoke(&json!({"Records": []})).await;
+    assert!(answer["errorType"].is_string(), "{answer}");
+    let event = Gateway::HttpApi.event("GET", "/v2/health/live", &[], &[]);
+    assert_eq!(function.invoke(&event).await["statusCode"], 200);
+    // API Gateway decodes paths: a NUL that was encoded arrives as it is.
+    let event = Gateway::HttpApi.event("GET", "/v2/models/a\0b", &[], &[]);
+    assert_eq!(function.invoke(&event).await["statusCode"], 400);
+}
