@@ -7,8 +7,9 @@ import sys
 import types
 import uuid
 
-import hosts
 import pytest
+
+import hosts
 
 # The REST client of the kserve package without the package's own __init__, which loads its model server and
 # Kubernetes client with some thirty packages more (overrides.txt leaves them out).

@@ -1,9 +1,10 @@
 """The ten pictures of the digits sample as tensors, and what onnxruntime answers to them."""
 
-import hosts
 import numpy as np
 import onnxruntime
 from PIL import Image
+
+import hosts
 
 FOLDER = hosts.ROOT / "models" / "digits"
 FILES = [FOLDER / "examples" / f"{digit}.png" for digit in range(10)]

@@ -6,9 +6,10 @@ DUNLIN_ARM64_BIN names the folder of the arm64 binaries, QEMU_AARCH64 the qemu (
 import os
 import shutil
 
-import hosts
 import httpx
 import pytest
+
+import hosts
 from digits import FILES
 
 # Largest difference of a score: other instructions, another order of additions.

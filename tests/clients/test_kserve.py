@@ -5,9 +5,10 @@ import asyncio
 import httpx
 import numpy as np
 import pytest
-from digits import LOGITS, PICTURES
 from kserve.inference_client import InferenceRESTClient, RESTConfig
 from kserve.protocol.infer_type import InferInput, InferRequest, RequestedOutput
+
+from digits import LOGITS, PICTURES
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import io
 import httpx
 import numpy as np
 import pytest
-from digits import FILES, LOGITS
 from PIL import Image
+
+from digits import FILES, LOGITS
 
 
 def post(address, body, kind, model="digits"):

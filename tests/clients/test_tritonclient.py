@@ -4,8 +4,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from digits import LOGITS, PICTURES
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from digits import LOGITS, PICTURES
 
 EDGES = {
     "bool": np.array([[True, False, False, True]]),
