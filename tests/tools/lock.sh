@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# lock.sh: writes both requirements.txt anew from the files beside them; `uv` must be on PATH.
+# lock.sh: writes the lists with hashes anew from the files beside them; `uv` must be on PATH.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 lock() { uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11 --only-binary :all: "$@"; }
 lock --override tests/clients/overrides.txt tests/clients/requirements.in --output-file tests/clients/requirements.txt
 lock --no-deps tests/tools/requirements.in --output-file tests/tools/requirements.txt
+lock --no-deps tests/models/packages.in --output-file tests/models/packages.txt
