@@ -1,0 +1,194 @@
+//! Convolution of blocked channels with dense weights: direct, with no copy of the input but for its padding.
+
+mod bands;
+mod tile;
+mod weights;
+
+use crate::simd::{Simd, Task};
+use crate::{Activation, Isa, Window};
+use bands::Bands;
+
+/// A convolution over two axes, for one shape of its input.
+///
+/// Groups must hold whole blocks of channels, in and out (see [`Conv::is_supported`]); where each channel is a group of
+/// its own, [`crate::Depthwise`] is the kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv {
+    /// Channels in.
+    pub inputs: usize,
+    /// Channels out.
+    pub outputs: usize,
+    /// Groups of channels that don't see one another.
+    pub groups: usize,
+    /// Height and width of the input.
+    pub size: [usize; 2],
+    /// The window.
+    pub window: Window,
+    /// Whether the input is dense (`[C, H, W]`), as in a network's first layer; the output is always blocked.
+    pub dense_input: bool,
+    /// What follows the sum, the bias and the residual.
+    pub activation: Activation,
+}
+
+/// What a convolution of one item of a batch works on.
+#[derive(Debug)]
+pub struct Operands<'a> {
+    /// `[⌈inputs/c⌉, H, W, c]`, or `[inputs, H, W]` where the input is dense.
+    pub input: &'a [f32],
+    /// As `arrange` gives them.
+    pub weights: &'a [f32],
+    /// One number for each lane of the output's blocks.
+    pub bias: &'a [f32],
+    /// Added before the activation; shaped as the output.
+    pub residual: Option<&'a [f32]>,
+    /// `[⌈outputs/c⌉, H', W', c]`
+    pub output: &'a mut [f32],
+    /// `scratch_len` numbers of any value.
+    pub scratch: &'a mut [f32],
+}
+
+impl Conv {
+    /// Whether this kernel can do it: groups of whole blocks, a window that fits.
+    pub fn is_supported(&self, isa: Isa) -> bool {
+        let lanes = isa.lanes();
+        let (inputs, outputs) = (self.inputs / self.groups, self.outputs / self.groups);
+        let whole = self.groups == 1
+            || (!self.dense_input
+                && inputs.is_multiple_of(lanes)
+                && outputs.is_multiple_of(lanes)
+                && inputs * self.groups == self.inputs
+                && outputs * self.groups == self.outputs);
+        whole && self.output_size().iter().all(|&size| size > 0)
+    }
+
+    /// Height and width of the output.
+    pub fn output_size(&self) -> [usize; 2] {
+        self.window.output(self.size)
+    }
+
+    /// Numbers in the input of one item.
+    pub fn input_len(&self, isa: Isa) -> usize {
+        let channels = if self.dense_input {
+            self.inputs
+        } else {
+            isa.blocks(self.inputs) * isa.lanes()
+        };
+        channels * self.size[0] * self.size[1]
+    }
+
+    /// Numbers in the output of one item.
+    pub fn output_len(&self, isa: Isa) -> usize {
+        let [height, width] = self.output_size();
+        isa.blocks(self.outputs) * isa.lanes() * height * width
+    }
+
+    /// Numbers of scratch that a run needs.
+    pub fn scratch_len(&self, isa: Isa) -> usize {
+        Bands::new(self, isa).scratch
+    }
+
+    /// Weights from `[outputs, inputs / groups, kernel height, kernel width]` to the kernel's order:
+    /// `[output block, input block, tap, input lane, output lane]`, zeros where a lane is no channel.
+    ///
+    /// # Panics
+    /// If the slice has another length.
+    pub fn arrange(&self, isa: Isa, weights: &[f32]) -> Vec<f32> {
+        weights::arrange(self, isa, weights)
+    }
+
+    /// Numbers that [`Conv::arrange`] gives.
+    pub fn weights_len(&self, isa: Isa) -> usize {
+        weights::len(self, isa)
+    }
+
+    /// Convolves one item of a batch.
+    ///
+    /// # Panics
+    /// If the convolution is not supported, a slice has another length, or this machine lacks the instruction set.
+    pub fn run(&self, isa: Isa, operands: Operands<'_>) {
+        assert!(self.is_supported(isa), "{self:?} on {isa}");
+        assert_eq!(operands.input.len(), self.input_len(isa), "input");
+        assert_eq!(operands.weights.len(), self.weights_len(isa), "weights");
+        let lanes = isa.blocks(self.outputs) * isa.lanes();
+        assert_eq!(operands.bias.len(), lanes, "bias");
+        assert_eq!(operands.output.len(), self.output_len(isa), "output");
+        let residual = operands.residual.map(<[f32]>::len);
+        assert!(
+            residual.is_none_or(|len| len == operands.output.len()),
+            "residual"
+        );
+        assert!(
+            operands.scratch.len() >= self.scratch_len(isa),
+            "scratch of {}",
+            operands.scratch.len()
+        );
+        isa.run(Run {
+            conv: self,
+            isa,
+            operands,
+        });
+    }
+}
+
+struct Run<'a> {
+    conv: &'a Conv,
+    isa: Isa,
+    operands: Operands<'a>,
+}
+
+impl Task for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self {
+            conv,
+            isa,
+            operands,
+        } = self;
+        let Operands {
+            input,
+            weights,
+            bias,
+            residual,
+            output,
+            scratch,
+        } = operands;
+        let bands = Bands::new(conv, isa);
+        let blocks = isa.blocks(conv.outputs) / conv.groups;
+        let weights_stride = weights.len() / (blocks * conv.groups);
+        let plane = output.len() / (blocks * conv.groups);
+        for group in 0..conv.groups {
+            for band in 0..bands.count() {
+                let source = bands.source(band, group, input, scratch);
+                for block in (0..blocks).step_by(2) {
+                    let together = 2.min(blocks - block);
+                    let first = group * blocks + block;
+                    let mut store = Store {
+                        bias: &bias[first * S::LANES..],
+                        residual: residual.map(|residual| &residual[first * plane..]),
+                        output: &mut output[first * plane..],
+                        plane,
+                        activation: conv.activation,
+                    };
+                    let weights = &weights[first * weights_stride..];
+                    for line in bands.lines(band) {
+                        source.line(s, &line, together, weights, weights_stride, &mut store);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where the sums of a few output blocks go, and what is done to them on the way.
+struct Store<'a> {
+    /// Of these blocks.
+    bias: &'a [f32],
+    /// From the first of these blocks on, as `output`.
+    residual: Option<&'a [f32]>,
+    output: &'a mut [f32],
+    /// Numbers from one block to the next.
+    plane: usize,
+    activation: Activation,
+}
