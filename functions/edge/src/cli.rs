@@ -273,6 +273,9 @@ pub(crate) struct BenchArgs {
     /// Inputs by name, as `numpy.savez` writes them
     #[arg(long, value_name = "FILE.npz", conflicts_with = "shape")]
     pub(crate) inputs: Option<PathBuf>,
+    /// Write the outputs there, as `numpy.savez` does
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) outputs: Option<PathBuf>,
     /// The shape of a random input; else each dynamic dimension is 1
     #[arg(long, value_name = "NAME=N,N,…")]
     pub(crate) shape: Vec<crate::inputs::NamedShape>,

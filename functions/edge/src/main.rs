@@ -6,6 +6,7 @@ mod context;
 mod exit;
 mod inputs;
 mod net;
+mod npz;
 mod output;
 mod progress;
 mod sample;

@@ -5,6 +5,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use cpu_time::ProcessTime;
 use dunlin_engine::{LoadOptions, Model, NodeTime};
 use dunlin_protocol::NamedTensor;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::cli::BenchArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::progress::Task;
-use crate::{inputs, output};
+use crate::{inputs, npz, output};
 
 /// Nodes that the table shows.
 const NODES: usize = 20;
@@ -33,6 +34,8 @@ struct Measurement {
     mean_ms: f64,
     p95_ms: f64,
     p99_ms: f64,
+    /// Processor time of a run: the mean, over all cores that took part.
+    cpu_ms: f64,
     /// Runs a second, of all threads together.
     runs_per_second: f64,
     memory_bytes: u64,
@@ -64,20 +67,25 @@ fn measure(name: String, onnx: Bytes, arguments: &BenchArgs) -> Result<Measureme
     let model = Model::load(&name, onnx, &LoadOptions::default())?;
     let load = started.elapsed();
     let inputs = match &arguments.inputs {
-        Some(path) => inputs::read_npz(path)?,
+        Some(path) => npz::read(path)?,
         None => inputs::random(model.inputs(), &arguments.shape)?,
     };
     let started = Instant::now();
-    model.run(inputs.clone())?;
+    let outputs = model.run(inputs.clone())?;
     let first = started.elapsed();
-    let times = run_threads(&model, &inputs, arguments)?;
+    if let Some(path) = &arguments.outputs {
+        npz::write(path, &outputs)?;
+    }
+    drop(outputs);
+    let loops = run_threads(&model, &inputs, arguments)?;
     let profile = if arguments.profile {
         model.profile(inputs)?
     } else {
         Vec::new()
     };
-    let per_thread: Vec<Thread> = times.iter().map(|times| Thread::new(times)).collect();
-    let mut all: Vec<Duration> = times.into_iter().flatten().collect();
+    let per_thread: Vec<Thread> = loops.iter().map(|done| Thread::new(&done.times)).collect();
+    let cpu = processor_time(&loops);
+    let mut all: Vec<Duration> = loops.into_iter().flat_map(|done| done.times).collect();
     all.sort_unstable();
     let (Some(min), false) = (all.first(), per_thread.is_empty()) else {
         return Err(Exit::Usage.failure("nothing was run; give more --seconds or --runs"));
@@ -93,6 +101,7 @@ fn measure(name: String, onnx: Bytes, arguments: &BenchArgs) -> Result<Measureme
         mean_ms: ms(all.iter().sum::<Duration>()) / all.len() as f64,
         p95_ms: ms(quantile(&all, 0.95)),
         p99_ms: ms(quantile(&all, 0.99)),
+        cpu_ms: ms(cpu) / all.len() as f64,
         runs_per_second: per_thread.iter().map(|thread| thread.runs_per_second).sum(),
         memory_bytes: model.memory_bytes(),
         per_thread,
@@ -100,12 +109,20 @@ fn measure(name: String, onnx: Bytes, arguments: &BenchArgs) -> Result<Measureme
     })
 }
 
-/// The times of each thread's runs, all threads starting together.
+/// A thread's runs.
+#[derive(Debug)]
+struct Loop {
+    times: Vec<Duration>,
+    /// The process's clock of processor time, before the first and after the last.
+    cpu: (Duration, Duration),
+}
+
+/// The runs of each thread, all threads starting together.
 fn run_threads(
     model: &Model,
     inputs: &[NamedTensor],
     arguments: &BenchArgs,
-) -> Result<Vec<Vec<Duration>>, Failure> {
+) -> Result<Vec<Loop>, Failure> {
     let barrier = Barrier::new(usize::from(arguments.threads));
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..arguments.threads)
@@ -114,10 +131,10 @@ fn run_threads(
         threads
             .into_iter()
             .map(|thread| {
-                let times = thread
+                let done = thread
                     .join()
                     .map_err(|_| Failure::failed("a thread of the measurement panicked"))?;
-                Ok(times?)
+                Ok(done?)
             })
             .collect()
     })
@@ -128,7 +145,7 @@ fn run_thread(
     inputs: &[NamedTensor],
     arguments: &BenchArgs,
     barrier: &Barrier,
-) -> dunlin_engine::Result<Vec<Duration>> {
+) -> dunlin_engine::Result<Loop> {
     let warm = (0..arguments.warm_up).try_for_each(|_| model.run(inputs.to_vec()).map(drop));
     // Every thread comes here, whatever happened to it: the others wait.
     barrier.wait();
@@ -139,6 +156,7 @@ fn run_thread(
         .is_none()
         .then(|| Duration::from_secs_f64(arguments.seconds));
     let started = Instant::now();
+    let cpu = ProcessTime::now().as_duration();
     let mut times = Vec::new();
     for _ in 0..runs {
         let given = inputs.to_vec();
@@ -150,7 +168,18 @@ fn run_thread(
             break;
         }
     }
-    Ok(times)
+    Ok(Loop {
+        times,
+        cpu: (cpu, ProcessTime::now().as_duration()),
+    })
+}
+
+/// Processor time from the first loop's start to the last one's end.
+fn processor_time(loops: &[Loop]) -> Duration {
+    let start = loops.iter().map(|done| done.cpu.0).min();
+    let end = loops.iter().map(|done| done.cpu.1).max();
+    end.zip(start)
+        .map_or(Duration::ZERO, |(end, start)| end.saturating_sub(start))
 }
 
 impl Thread {
@@ -181,6 +210,7 @@ impl Measurement {
         line("min", output::milliseconds(self.min_ms));
         line("p95", output::milliseconds(self.p95_ms));
         line("p99", output::milliseconds(self.p99_ms));
+        line("processor", output::milliseconds(self.cpu_ms));
         line(
             "throughput",
             format!("{:.1} runs a second", self.runs_per_second),
