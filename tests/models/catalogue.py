@@ -200,7 +200,7 @@ MODELS = [
     by_tool("minilm-l3-fused", "minilm-l3", quantized.fused_bert, sentence, 12, 384),
     by_tool("magika-int8", "magika", quantized.dynamic, lambda c: {"bytes": samples.file_bytes(c.packages)}, **INT8),
     by_tool("silero-vad-sequence-int8", "silero-vad-sequence", quantized.dynamic, voice_sequence, ["LSTM"], **INT8),
-    by_tool("ppocr-rec-int8", "ppocr-rec", quantized.dynamic, first_line, **INT8),
+    by_tool("ppocr-rec-int8", "ppocr-rec", quantized.dynamic, first_line, ["MatMul"], **INT8),
     by_calibration("efficientnet-lite0-qdq", "efficientnet-lite0", quantized.static_qdq, IMAGE, **INT8),
     by_calibration("efficientnet-lite0-qlinear", "efficientnet-lite0", quantized.static_qlinear, IMAGE, **INT8),
     by_calibration("resnet50-qdq", "resnet50", quantized.static_qdq, GPU_DATA, **INT8),

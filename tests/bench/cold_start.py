@@ -2,7 +2,7 @@
 """How long the Lambda bootstrap takes from process start to its first poll, and to its first answer.
 
     dunlin push models/digits --store file:/tmp/store
-    DUNLIN_STORE=file:/tmp/store tests/benches/cold_start.py target/deploy/bootstrap [RUNS]
+    DUNLIN_STORE=file:/tmp/store tests/bench/cold_start.py target/deploy/bootstrap [RUNS]
 
 Plays the Runtime API for one invocation of `POST /predict/digits` a process, and prints a Markdown table of medians.
 The bootstrap reads its configuration from the environment, so the store may as well be an S3 one.
