@@ -11,6 +11,19 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
+/// Powers of ten up to that of the digits of a chunk.
+const TENS: [u64; 9] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+];
+
 /// Digits that always fit a `u64`.
 const EXACT_DIGITS: usize = 19;
 
@@ -148,10 +161,23 @@ impl<'a> Decimal<'a> {
 /// Takes digits into `value`, which wraps past 19 of them; answers where they end.
 #[inline(always)]
 fn take_digits(bytes: &[u8], mut at: usize, value: &mut u64) -> usize {
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk())
-        && let Some(eight) = eight_digits(u64::from_le_bytes(*chunk))
-    {
-        *value = value.wrapping_mul(100_000_000).wrapping_add(eight);
+    // As many as a float64 may need; what it has beyond them are one or two.
+    for _ in 0..2 {
+        let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk()) else {
+            break;
+        };
+        let chunk = u64::from_le_bytes(*chunk);
+        let count = leading_digits(chunk);
+        if count < 8 {
+            // The digits move to the end, zeros come before them. Two shifts: one by 64 is none.
+            let half = 4 * (8 - count);
+            let digits = eight_digits(chunk << half << half);
+            *value = value.wrapping_mul(TENS[count]).wrapping_add(digits);
+            return at + count;
+        }
+        *value = value
+            .wrapping_mul(TENS[8])
+            .wrapping_add(eight_digits(chunk));
         at += 8;
     }
     take_few_digits(bytes, at, value)
@@ -167,21 +193,27 @@ fn take_few_digits(bytes: &[u8], mut at: usize, value: &mut u64) -> usize {
     at
 }
 
-/// The value of eight ASCII digits, first digit in the lowest byte (Lemire, "Number parsing at
-/// a gigabyte per second", section 8).
-fn eight_digits(chunk: u64) -> Option<u64> {
+/// How many bytes are ASCII digits before the first that is none; the first byte is the lowest.
+#[inline(always)]
+fn leading_digits(chunk: u64) -> usize {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
     const ZEROS: u64 = 0x3030_3030_3030_3030;
+    let below = (chunk & HIGH) ^ ZEROS;
+    // A carry leaves no byte but one that is no digit: what follows that one does not count.
+    let above = (chunk.wrapping_add(0x0606_0606_0606_0606) & HIGH) ^ ZEROS;
+    (below | above).trailing_zeros() as usize / 8
+}
+
+/// The value of eight digits, in ASCII or as zero bytes, first digit in the lowest byte (Lemire,
+/// "Number parsing at a gigabyte per second", section 8).
+#[inline(always)]
+fn eight_digits(chunk: u64) -> u64 {
     const PAIRS: u64 = 0x0000_00ff_0000_00ff;
-    let high = chunk & 0xf0f0_f0f0_f0f0_f0f0;
-    let past_nine = chunk.wrapping_add(0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0;
-    if high != ZEROS || past_nine != ZEROS {
-        return None;
-    }
-    let value = chunk - ZEROS;
+    let value = chunk & 0x0f0f_0f0f_0f0f_0f0f;
     let value = value * 10 + (value >> 8);
     let low = (value & PAIRS).wrapping_mul(100 + (1_000_000 << 32));
     let high = ((value >> 16) & PAIRS).wrapping_mul(1 + (10_000 << 32));
-    Some(low.wrapping_add(high) >> 32)
+    low.wrapping_add(high) >> 32
 }
 
 fn take_exponent(bytes: &[u8], at: usize) -> Option<(i32, usize)> {
