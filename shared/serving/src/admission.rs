@@ -1,7 +1,8 @@
 //! Admission: threads that run work, a bounded queue before them, and nothing run in vain.
 //!
 //! The threads are our own, not the runtime's: a free one takes the next job without a detour, and
-//! runs never wait behind unrelated blocking work. No lock is held across a run.
+//! runs never wait behind unrelated blocking work. A run that is known to be short may stay on the
+//! thread that it came on, while a place is free. No lock is held across a run.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -98,8 +99,28 @@ impl Shared {
     }
 }
 
+/// A run on another thread than a worker's. Its place is free again when this is dropped.
+struct Place<'a>(&'a Shared);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.lock().running -= 1;
+    }
+}
+
 fn late() -> Error {
     Error::new(ErrorKind::Deadline, "the request's time is over")
+}
+
+/// Runs `work` unless its time is over; a panic becomes an error.
+fn attempt<T>(deadline: Instant, work: impl FnOnce() -> T) -> Result<T, Error> {
+    if Instant::now() >= deadline {
+        return Err(late());
+    }
+    // The engine catches its own panics; this is for ours, so that the thread lives on. What `work`
+    // owns is dropped with it: no broken state is seen again.
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|_| Error::new(ErrorKind::Internal, "a worker panicked; see the log"))
 }
 
 impl Workers {
@@ -153,16 +174,7 @@ impl Workers {
         let job = Job {
             state: state.clone(),
             run: Box::new(move || {
-                let result = if Instant::now() < deadline {
-                    // The engine catches its own panics; this is for ours, so that a worker lives
-                    // on. What `work` owns is dropped with it: no broken state is seen again.
-                    catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
-                        Error::new(ErrorKind::Internal, "a worker panicked; see the log")
-                    })
-                } else {
-                    Err(late())
-                };
-                let _ = sender.send(result);
+                let _ = sender.send(attempt(deadline, work));
             }),
         };
         self.enqueue(job)?;
@@ -185,6 +197,23 @@ impl Workers {
             },
         };
         received.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "no worker is left")))
+    }
+
+    /// Runs `work` on the caller's own thread, which it must not keep for long. Gives it back where
+    /// no place is free: then it has to wait as others do.
+    pub(crate) fn run_here<T, W: FnOnce() -> T>(
+        &self,
+        deadline: Instant,
+        work: W,
+    ) -> Result<Result<T, Error>, W> {
+        let mut queue = self.shared.lock();
+        if queue.running >= self.shared.workers || !queue.jobs.is_empty() || queue.closed {
+            return Err(work);
+        }
+        queue.running += 1;
+        drop(queue);
+        let _place = Place(&self.shared);
+        Ok(attempt(deadline, work))
     }
 
     fn enqueue(&self, job: Job) -> Result<(), Error> {
@@ -340,5 +369,29 @@ mod tests {
             .map(|(): ()| ());
         assert_eq!(error.expect_err("it panicked").kind(), ErrorKind::Internal);
         assert_eq!(workers.run(later(), || 7).await.expect("it lives"), 7);
+    }
+
+    #[tokio::test]
+    async fn a_run_on_the_callers_thread_takes_a_place_while_it_lasts() {
+        let workers = Arc::new(Workers::new(1, 1, LONG));
+        let caller = thread::current().id();
+        let ran = workers.run_here(later(), || {
+            assert_eq!(workers.running(), 1);
+            assert!(workers.run_here(later(), || ()).is_err(), "no second place");
+            thread::current().id()
+        });
+        assert_eq!(ran.ok().expect("a place").expect("no panic"), caller);
+        let panicked = workers.run_here(later(), || panic!("ours"));
+        let error = panicked.map(|done: Result<(), _>| done.expect_err("it panicked"));
+        assert_eq!(error.ok().expect("a place").kind(), ErrorKind::Internal);
+        assert_eq!(workers.running(), 0);
+
+        let (release, first) = occupy(&workers).await;
+        assert!(
+            workers.run_here(later(), || ()).is_err(),
+            "the worker is busy"
+        );
+        drop(release);
+        first.await.expect("the first ends");
     }
 }

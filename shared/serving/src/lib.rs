@@ -12,6 +12,7 @@
 //! | loaded models, bounded in bytes, loaded once however many ask | `cache` |
 //! | `fetch` → `verify` → `load` → golden examples → `warm` | `load` |
 //! | `queue`: workers, a bounded queue, deadlines | `admission` |
+//! | which requests are too short to be worth another thread | `pace` |
 //! | `decode` → `infer` → `encode` | `infer`, `predict` |
 //! | errors → status, kind word, metric label: one function | `error` |
 //! | counters → `/metrics` and statistics | `metrics`, `usage`, `statistics` |
@@ -44,6 +45,7 @@ mod load;
 mod metrics;
 mod models;
 mod options;
+mod pace;
 mod predict;
 mod readiness;
 mod resolve;

@@ -14,6 +14,7 @@ use prometheus::IntGauge;
 
 use crate::metrics::Metrics;
 use crate::options::Limits;
+use crate::pace::Pace;
 use crate::usage::Usage;
 use crate::{Error, ErrorKind, ServiceOptions};
 
@@ -27,6 +28,7 @@ pub(crate) struct Loaded {
     pub(crate) model: Model,
     pub(crate) pipeline: Pipeline,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) pace: Pace,
     /// What the load took.
     pub(crate) phases: Phases,
     memory: Held,
@@ -204,6 +206,7 @@ impl Loader {
             model,
             pipeline,
             usage,
+            pace: Pace::default(),
             phases,
             memory,
         })

@@ -141,9 +141,13 @@ impl Service {
         call: &mut Call,
     ) -> Result<Encoded, Error> {
         let limits = self.options.limits.protocol.clone();
+        let bytes = match &body {
+            InferBody::Wire { body, .. } => Some(body.len()),
+            InferBody::Request(_) => None,
+        };
         let work =
             move |loaded: &Loaded, phases: &mut Phases| infer::infer(loaded, body, &limits, phases);
-        self.answer(reference, call, work).await
+        self.answer(reference, call, bytes, work).await
     }
 
     /// Answers a picture or a JSON body as the manifest's transforms take it.
@@ -157,14 +161,18 @@ impl Service {
         let work = move |loaded: &Loaded, phases: &mut Phases| {
             predict::predict(loaded, &body, &limits, phases)
         };
-        self.answer(reference, call, work).await
+        // A few bytes of a picture may be many pixels: they tell nothing of the work.
+        self.answer(reference, call, None, work).await
     }
 
     /// `resolve` → (`fetch` → `verify` → `load` → `warm`) → `queue` → `decode` → `infer` → `encode`.
+    ///
+    /// `bytes` is the size of the request, where the work grows with it.
     async fn answer(
         &self,
         reference: &ModelRef,
         call: &mut Call,
+        bytes: Option<usize>,
         work: impl FnOnce(&Loaded, &mut Phases) -> Result<Done, Error> + Send + 'static,
     ) -> Result<Encoded, Error> {
         let named = |error: Error| error.of_model(reference.name.as_str());
@@ -184,17 +192,31 @@ impl Service {
             told: false,
         };
         let cache = self.models.cache.clone();
-        let run = self.workers.run(deadline, move || {
+        let quick = bytes.is_some_and(|bytes| loaded.pace.is_quick(bytes));
+        let run = move || {
             let mut phases = Phases::new();
             queued.stop(&mut phases);
             drop(pending);
+            let begun = Instant::now();
             let done = work(&loaded, &mut phases);
+            if let Some(bytes) = bytes {
+                loaded.pace.learn(bytes, begun.elapsed());
+            }
             if loaded.has_grown() {
                 cache.trim();
             }
             (done, phases)
-        });
-        let result = match run.await {
+        };
+        let here = if quick {
+            self.workers.run_here(deadline, run)
+        } else {
+            Err(run)
+        };
+        let ran = match here {
+            Ok(ran) => ran,
+            Err(run) => self.workers.run(deadline, run).await,
+        };
+        let result = match ran {
             Ok((result, phases)) => {
                 call.phases.merge(&phases);
                 result
