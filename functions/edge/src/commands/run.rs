@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use dunlin_serving::{Call, PredictBody, Service, ServiceOptions};
+use dunlin_telemetry::Phases;
 use serde_json::Value;
 
 use super::source;
@@ -43,11 +44,33 @@ pub(crate) async fn run(arguments: RunArgs, context: &Context) -> Result<(), Fai
     let reply = service.predict(&arguments.model, body, &mut call).await?;
     let answer: Value = serde_json::from_slice(&reply.body)
         .map_err(|error| Failure::failed(format!("the answer is no JSON: {error}")))?;
-    context.output.answer(&answer, || describe(&answer))?;
-    if arguments.timing {
-        context.output.note(&call.phases.server_timing());
+    let phases = arguments.timing.then_some(call.phases);
+    let mut json = answer.clone();
+    if let (Some(phases), Some(fields)) = (phases, json.as_object_mut()) {
+        let times = phases
+            .iter()
+            .map(|(phase, time)| (phase.name().to_owned(), (time.as_secs_f64() * 1e3).into()));
+        fields.insert("timing_ms".to_owned(), Value::Object(times.collect()));
     }
-    Ok(())
+    context.output.answer(&json, || {
+        let mut text = describe(&answer);
+        if let Some(phases) = phases {
+            let _ = write!(text, "\n{}\n", timing(&phases));
+        }
+        text
+    })
+}
+
+/// The phases as a table.
+fn timing(phases: &Phases) -> String {
+    let rows: Vec<Vec<String>> = phases
+        .iter()
+        .map(|(phase, time)| {
+            let time = output::milliseconds(time.as_secs_f64() * 1e3);
+            vec![phase.to_string(), time]
+        })
+        .collect();
+    table(&["PHASE", "TIME"], &[1], &rows)
 }
 
 /// The whole input, if it is not larger than a server would take.

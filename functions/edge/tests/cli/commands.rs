@@ -126,7 +126,15 @@ fn a_picture_from_a_file_or_a_pipe_is_answered_with_its_label() {
             "{answer}"
         );
     }
-    let three = fs::read(digits("examples/3.png")).expect("a picture");
+    let picture = digits("examples/3.png");
+    let command = ["run", "digits", &picture, "--timing", "--json"];
+    let times = dunlin.run(&command, OK).json()["timing_ms"].clone();
+    for phase in ["resolve", "load", "decode", "infer", "encode"] {
+        assert!(times[phase].is_f64(), "{phase}: {times}");
+    }
+    let table = dunlin.run(&command[..4], OK).out;
+    assert!(table.contains("infer"), "{table}");
+    let three = fs::read(picture).expect("a picture");
     let answer = dunlin.run_with(&["run", "digits", "-"], &three, OK).out;
     assert_eq!(
         answer
