@@ -27,6 +27,7 @@ mod import;
 mod inspect;
 mod limits;
 mod model;
+mod ops;
 mod plan;
 mod plans;
 mod proto;

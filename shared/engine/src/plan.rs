@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dunlin_kernels::Isa;
 use dunlin_protocol::{Tensor, TensorMetadata};
 use tract_onnx::prelude::{
     InferenceFact, InferenceModel, InferenceModelExt, TDim, TValue, TypedModel, TypedRunnableModel,
@@ -16,6 +17,7 @@ use crate::Limits;
 use crate::border::guarded;
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ops;
 use crate::signature::datum_type;
 use crate::tensor::{from_tract, to_tract};
 
@@ -54,6 +56,7 @@ impl Plan {
             }
             let typed = model.into_typed().map_err(failed)?;
             sizes(&typed, shapes, limits, kind)?;
+            let typed = ops::block(typed, Isa::best()).map_err(failed)?;
             let optimized = typed.into_optimized().map_err(failed)?;
             let runnable = TypedRunnableModel::new(optimized).map_err(failed)?;
             let bytes = bytes(&runnable, weights);

@@ -28,6 +28,9 @@ pub enum Activation {
     Gelu,
 }
 
+// Parameters are never NaN: the constructors of graphs refuse that.
+impl Eq for Activation {}
+
 impl Activation {
     /// Applies it to every number, in place.
     ///

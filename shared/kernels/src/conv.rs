@@ -12,7 +12,7 @@ use bands::Bands;
 ///
 /// Groups must hold whole blocks of channels, in and out (see [`Conv::is_supported`]); where each channel is a group of
 /// its own, [`crate::Depthwise`] is the kernel.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conv {
     /// Channels in.
     pub inputs: usize,

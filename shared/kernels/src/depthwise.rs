@@ -7,7 +7,7 @@ use crate::{Activation, Isa, Window};
 mod tile;
 
 /// A depthwise convolution, for one shape of its input.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Depthwise {
     /// Channels in and out.
     pub channels: usize,

@@ -41,6 +41,7 @@
 //! ```
 
 mod activation;
+mod affine;
 mod conv;
 mod depthwise;
 mod isa;
@@ -50,6 +51,7 @@ mod simd;
 mod window;
 
 pub use activation::Activation;
+pub use affine::affine;
 pub use conv::{Conv, Operands};
 pub use depthwise::Depthwise;
 pub use isa::Isa;

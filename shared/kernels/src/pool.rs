@@ -13,10 +13,12 @@ pub enum Pooling {
         /// Whether the padding counts.
         padding: bool,
     },
+    /// The sum.
+    Sum,
 }
 
 /// A pooling, for one shape of its input.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     /// Channels in and out.
     pub channels: usize,

@@ -1,7 +1,8 @@
 //! Every kernel on every instruction set of this machine against a naive reference, over shapes drawn at random.
 
 use dunlin_kernels::{
-    Activation, Conv, Depthwise, Isa, Operands, Pool, Pooling, Window, from_blocked, to_blocked,
+    Activation, Conv, Depthwise, Isa, Operands, Pool, Pooling, Window, affine, from_blocked,
+    to_blocked,
 };
 use fastrand::Rng;
 
@@ -301,8 +302,9 @@ fn poolings() {
         if (0..2).any(|axis| window.before[axis].max(window.after[axis]) >= window.kernel[axis]) {
             continue;
         }
-        let pooling = match case % 3 {
+        let pooling = match case % 4 {
             0 => Pooling::Max,
+            3 => Pooling::Sum,
             1 => Pooling::Mean { padding: true },
             _ => Pooling::Mean { padding: false },
         };
@@ -345,6 +347,7 @@ fn reference_pool(pool: &Pool, input: &[f32]) -> Vec<f32> {
             }
             result.push(match pool.pooling {
                 Pooling::Max => most,
+                Pooling::Sum => sum,
                 Pooling::Mean { padding: true } => sum / (kernel_height * kernel_width) as f32,
                 Pooling::Mean { padding: false } => sum / count as f32,
             });
@@ -380,6 +383,45 @@ fn activations() {
             let mut got = [f32::NAN];
             activation.apply(isa, &mut got);
             assert!(got[0].is_nan(), "{activation:?} hides NaN on {isa}");
+        }
+    }
+}
+
+#[test]
+fn affine_passes() {
+    let mut rng = Rng::with_seed(11);
+    for case in 0..100 {
+        let (channels, plane) = (rng.usize(1..40), rng.usize(1..300));
+        let activation = ACTIVATIONS[case % ACTIVATIONS.len()];
+        let input = numbers(&mut rng, channels * plane);
+        let mut some = |rng: &mut Rng| rng.bool().then(|| numbers(rng, channels));
+        let (scale, shift) = (some(&mut rng), some(&mut rng));
+        let of = |lanes: &Option<Vec<f32>>, channel: usize, default: f32| {
+            f64::from(lanes.as_ref().map_or(default, |lanes| lanes[channel]))
+        };
+        let wanted: Vec<f32> = input
+            .iter()
+            .enumerate()
+            .map(|(at, &x)| {
+                let channel = at / plane;
+                let y = f64::from(x) * of(&scale, channel, 1.0) + of(&shift, channel, 0.0);
+                activate(activation, y)
+            })
+            .collect();
+        for isa in isas() {
+            let mut got = blocked(isa, channels, plane, &input);
+            let lanes =
+                |numbers: &Option<Vec<f32>>| numbers.as_ref().map(|n| padded(isa, channels, n));
+            let (scale, shift) = (lanes(&scale), lanes(&shift));
+            affine(
+                isa,
+                &mut got,
+                scale.as_deref(),
+                shift.as_deref(),
+                activation,
+            );
+            let got = dense(isa, channels, plane, &got);
+            assert_close(&got, &wanted, 2e-6, &(isa, activation));
         }
     }
 }

@@ -1,0 +1,34 @@
+//! Memory for what a kernel writes.
+
+use std::cell::RefCell;
+
+use tract_onnx::prelude::{Tensor, TractResult};
+
+/// A tensor whose numbers the caller is about to write, every one.
+#[allow(unsafe_code)]
+pub(super) fn blank(shape: &[usize]) -> TractResult<Tensor> {
+    // SAFETY: kernels write each number of their output and read none of it before; any bit pattern is a number.
+    unsafe { Tensor::uninitialized::<f32>(shape) }
+}
+
+/// The numbers of a tensor.
+pub(super) fn numbers(tensor: &Tensor) -> TractResult<&[f32]> {
+    tensor.try_as_plain_ram()?.as_slice::<f32>()
+}
+
+/// Runs `work` with so many numbers of scratch, aligned as a cache line; their values are whatever was left there.
+/// Each thread keeps its scratch, as large as the largest was.
+pub(super) fn with_scratch<T>(len: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
+    const LINE: usize = 64;
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let room = len + LINE / size_of::<f32>();
+        if scratch.len() < room {
+            *scratch = vec![0.0; room];
+        }
+        let start = scratch.as_ptr().align_offset(LINE);
+        work(&mut scratch[start..start + len])
+    })
+}

@@ -1,0 +1,107 @@
+//! Convolution with dense weights.
+
+use dunlin_kernels::{Conv, Isa, Operands};
+use tract_onnx::prelude::{Datum, DatumExt, IntoTValue, TValue, TractResult, TypedFact};
+use tract_onnx::tract_core::internal::{
+    Cost, EvalContext, EvalOp, Op, StaticName, TDim, TVec, as_op, ensure, op_as_typed_op,
+    op_out_of_plan, tvec,
+};
+use tract_onnx::tract_core::ops::TypedOp;
+
+use super::blank::{blank, numbers, with_scratch};
+
+/// Inputs: the tensor (blocked, or dense where `conv` says so), the weights as `conv` arranges them, the bias with a
+/// number for each lane, and the residual (blocked) where there is one. The output is blocked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Convolution {
+    pub(crate) isa: Isa,
+    pub(crate) conv: Conv,
+    pub(crate) residual: bool,
+}
+
+impl Op for Convolution {
+    fn name(&self) -> StaticName {
+        "Convolution".into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        Ok(vec![format!("{} {:?}", self.isa, self.conv)])
+    }
+
+    op_as_typed_op!();
+}
+
+impl Convolution {
+    fn shape(&self, items: usize) -> TVec<usize> {
+        let [height, width] = self.conv.output_size();
+        tvec!(
+            items,
+            self.isa.blocks(self.conv.outputs),
+            height,
+            width,
+            self.isa.lanes()
+        )
+    }
+}
+
+impl EvalOp for Convolution {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let (conv, isa) = (&self.conv, self.isa);
+        let mut output = blank(&self.shape(inputs[0].shape()[0]))?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let input = numbers(&inputs[0])?.chunks_exact(conv.input_len(isa));
+        let len = conv.output_len(isa);
+        let (weights, bias) = (numbers(&inputs[1])?, numbers(&inputs[2])?);
+        let residual = match inputs.get(3) {
+            Some(residual) => Some(numbers(residual)?),
+            None => None,
+        };
+        let outputs = view.as_slice_mut::<f32>()?.chunks_exact_mut(len);
+        with_scratch(conv.scratch_len(isa), |scratch| {
+            for (item, (input, output)) in input.zip(outputs).enumerate() {
+                let operands = Operands {
+                    input,
+                    weights,
+                    bias,
+                    residual: residual.map(|residual| &residual[item * len..][..len]),
+                    output,
+                    scratch,
+                };
+                conv.run(isa, operands);
+            }
+        });
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for Convolution {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        ensure!(inputs.len() == 3 + usize::from(self.residual));
+        let input = super::concrete(inputs[0])?;
+        let len: usize = input[1..].iter().product();
+        ensure!(
+            len == self.conv.input_len(self.isa),
+            "{input:?} for {self:?}"
+        );
+        let shape = self.shape(input[0]);
+        ensure!(
+            inputs
+                .get(3)
+                .is_none_or(|residual| residual.shape.as_concrete() == Some(&*shape))
+        );
+        Ok(tvec!(f32::fact(&*shape)))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let conv = &self.conv;
+        let items = super::concrete(inputs[0])?[0];
+        let positions: usize = conv.output_size().iter().product();
+        let taps: usize = conv.window.kernel.iter().product();
+        let products = items * positions * taps * conv.outputs * conv.inputs / conv.groups;
+        Ok(tvec!((Cost::FMA(f32::datum_type()), TDim::from(products))))
+    }
+
+    as_op!();
+}

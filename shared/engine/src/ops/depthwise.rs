@@ -1,0 +1,87 @@
+//! Convolution in which each channel is a group of its own.
+
+use dunlin_kernels::{Depthwise, Isa};
+use tract_onnx::prelude::{Datum, DatumExt, IntoTValue, TValue, TractResult, TypedFact};
+use tract_onnx::tract_core::internal::{
+    Cost, EvalContext, EvalOp, Op, StaticName, TDim, TVec, args_3, as_op, ensure, op_as_typed_op,
+    op_out_of_plan, tvec,
+};
+use tract_onnx::tract_core::ops::TypedOp;
+
+use super::blank::{blank, numbers, with_scratch};
+
+/// Inputs: the blocked tensor, the weights as `depthwise` arranges them, the bias with a number for each lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DepthwiseConvolution {
+    pub(crate) isa: Isa,
+    pub(crate) depthwise: Depthwise,
+}
+
+impl Op for DepthwiseConvolution {
+    fn name(&self) -> StaticName {
+        "DepthwiseConvolution".into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        Ok(vec![format!("{} {:?}", self.isa, self.depthwise)])
+    }
+
+    op_as_typed_op!();
+}
+
+impl DepthwiseConvolution {
+    fn shape(&self, items: usize) -> TVec<usize> {
+        let [height, width] = self.depthwise.output_size();
+        tvec!(
+            items,
+            self.isa.blocks(self.depthwise.channels),
+            height,
+            width,
+            self.isa.lanes()
+        )
+    }
+}
+
+impl EvalOp for DepthwiseConvolution {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let (depthwise, isa) = (&self.depthwise, self.isa);
+        let (input, weights, bias) = args_3!(inputs);
+        let (weights, bias) = (numbers(&weights)?, numbers(&bias)?);
+        let mut output = blank(&self.shape(input.shape()[0]))?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let inputs = numbers(&input)?.chunks_exact(depthwise.input_len(isa));
+        let outputs = view
+            .as_slice_mut::<f32>()?
+            .chunks_exact_mut(depthwise.output_len(isa));
+        with_scratch(depthwise.scratch_len(isa), |scratch| {
+            for (input, output) in inputs.zip(outputs) {
+                depthwise.run(isa, input, weights, bias, output, scratch);
+            }
+        });
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for DepthwiseConvolution {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let input = super::concrete(inputs[0])?;
+        let len: usize = input[1..].iter().product();
+        ensure!(
+            len == self.depthwise.input_len(self.isa),
+            "{input:?} for {self:?}"
+        );
+        Ok(tvec!(f32::fact(&*self.shape(input[0]))))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let items = super::concrete(inputs[0])?[0];
+        let positions: usize = self.depthwise.output_size().iter().product();
+        let taps: usize = self.depthwise.window.kernel.iter().product();
+        let products = items * positions * taps * self.depthwise.channels;
+        Ok(tvec!((Cost::FMA(f32::datum_type()), TDim::from(products))))
+    }
+
+    as_op!();
+}

@@ -1,0 +1,28 @@
+//! Operators of our own, on blocked channels (see `dunlin_kernels`), and the pass that puts them into a graph.
+//!
+//! Each operator is plain data beside constant inputs: a graph that holds them can be written down and read back with
+//! nothing computed anew.
+
+mod affine;
+mod blank;
+mod blocking;
+mod chain;
+mod convolution;
+mod depthwise;
+mod planes;
+mod pooling;
+mod reorder;
+mod window;
+
+pub(crate) use blocking::block;
+
+use tract_onnx::prelude::{TractResult, TypedFact};
+use tract_onnx::tract_core::internal::{TVec, format_err};
+
+/// The shape of a tensor of these operators: they are made for one.
+fn concrete(fact: &TypedFact) -> TractResult<TVec<usize>> {
+    let shape = fact.shape.as_concrete();
+    shape
+        .map(Into::into)
+        .ok_or_else(|| format_err!("{fact:?} has no concrete shape"))
+}

@@ -1,0 +1,112 @@
+//! Which convolutions are ours: from tract's description to that of a kernel.
+
+use dunlin_kernels::{Activation, Conv, Depthwise, Isa, Window};
+use tract_onnx::prelude::{Datum, OutletId, Tensor, TractResult, TypedModel, TypedNode};
+use tract_onnx::tract_core::internal::{Arc, format_err};
+use tract_onnx::tract_core::ops::cnn::{Conv as TractConv, KernelFormat, PoolSpec};
+use tract_onnx::tract_core::ops::nn::DataFormat;
+
+use super::planes::Planes;
+
+/// A convolution that one of our kernels does.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) input: OutletId,
+    /// Of the input.
+    pub(super) planes: Planes,
+    pub(super) output: Planes,
+    pub(super) kernel: Kernel,
+    /// `[O, I / groups, taps]`
+    weights: Arc<Tensor>,
+    bias: Arc<Tensor>,
+}
+
+#[derive(Debug)]
+pub(super) enum Kernel {
+    Dense(Conv),
+    Depthwise(Depthwise),
+}
+
+impl Found {
+    pub(super) fn new(model: &TypedModel, node: &TypedNode, isa: Isa) -> Option<Self> {
+        let op = node.op_as::<TractConv>()?;
+        let [input, weights, bias] = *node.inputs else {
+            return None;
+        };
+        let planes = Planes::of(model.outlet_fact(input).ok()?)?;
+        let output = Planes::of(&node.outputs.first()?.fact)?;
+        let constant = |outlet| {
+            let constant = model.outlet_fact(outlet).ok()?.konst.clone()?;
+            (constant.datum_type() == f32::datum_type()).then_some(constant)
+        };
+        let (weights, bias) = (constant(weights)?, constant(bias)?);
+        if op.q_params.is_some() || op.kernel_fmt != KernelFormat::OIHW {
+            return None;
+        }
+        let (window, _) = window(&op.pool_spec, &planes)?;
+        let (inputs, outputs) = (planes.channels, output.channels);
+        let kernel = if op.group > 1 && op.group == inputs && op.group == outputs {
+            Kernel::Depthwise(Depthwise {
+                channels: inputs,
+                size: planes.size,
+                window,
+                activation: Activation::None,
+            })
+        } else {
+            let conv = Conv {
+                inputs,
+                outputs,
+                groups: op.group,
+                size: planes.size,
+                window,
+                dense_input: false,
+                activation: Activation::None,
+            };
+            conv.is_supported(isa).then_some(Kernel::Dense(conv))?
+        };
+        Some(Self {
+            input,
+            planes,
+            output,
+            kernel,
+            weights,
+            bias,
+        })
+    }
+
+    /// Weights as the file has them, and a bias for each output channel.
+    pub(super) fn constants(&self) -> TractResult<(Vec<f32>, Vec<f32>)> {
+        let weights = super::blank::numbers(&self.weights)?.to_vec();
+        let bias = match *super::blank::numbers(&self.bias)? {
+            [bias] => vec![bias; self.output.channels],
+            ref bias if bias.len() == self.output.channels => bias.to_vec(),
+            ref bias => return Err(format_err!("a bias of {} numbers", bias.len())),
+        };
+        Ok((weights, bias))
+    }
+}
+
+/// The window of a convolution or pooling over these planes, and whether its padding is what the file says: rounding up
+/// reaches further.
+pub(super) fn window(spec: &PoolSpec, planes: &Planes) -> Option<(Window, bool)> {
+    if spec.data_format != DataFormat::NCHW || spec.rank() + 2 != planes.rank {
+        return None;
+    }
+    let spatial = &planes.size[2 - spec.rank()..];
+    let padding = spec.computed_padding(spatial);
+    let mut window = Window::square(1);
+    let mut exact = true;
+    for (axis, padding) in padding.iter().enumerate() {
+        let at = 2 - spec.rank() + axis;
+        window.kernel[at] = spec.kernel_shape[axis];
+        window.stride[at] = spec.stride(axis);
+        window.dilation[at] = spec.dilation(axis);
+        window.before[at] = padding.pad_before;
+        let reach = (padding.convoluted.checked_sub(1)?) * window.stride[at] + window.extent(at);
+        let needed = reach.saturating_sub(planes.size[at] + padding.pad_before);
+        exact &= needed <= padding.pad_after;
+        window.after[at] = needed;
+    }
+    let fits = spec.kernel_shape.iter().all(|&taps| taps > 0);
+    fits.then_some((window, exact))
+}
