@@ -120,7 +120,7 @@ def main():
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     parser.add_argument("--profile", action="store_true", help="one run's time by operator instead, for each model")
     given = parser.parse_args()
-    names = given.names or [name for name, about in abouts(given.models).items() if not about["named"]]
+    names = given.names or [name for name, about in abouts(given.models).items() if not about.get("named")]
     rows, missing = [], []
     for name in names:
         folder = given.models / name
