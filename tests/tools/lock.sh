@@ -6,3 +6,4 @@ lock() { uv pip compile --quiet --no-header --generate-hashes --universal --pyth
 lock --override tests/clients/overrides.txt tests/clients/requirements.in --output-file tests/clients/requirements.txt
 lock --no-deps tests/tools/requirements.in --output-file tests/tools/requirements.txt
 lock --no-deps tests/models/packages.in --output-file tests/models/packages.txt
+lock tests/bench/cold/requirements.in --output-file tests/bench/cold/requirements.txt
