@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use dunlin_protocol::{Datatype, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan_file::Batches;
 
 /// Timed rounds of a trial; the fastest counts. A trial longer than [`LONG`] has one round.
 const ROUNDS: usize = 3;
@@ -42,6 +43,30 @@ enum Known {
 }
 
 impl Batching {
+    /// What a plan tells of batches.
+    pub(crate) fn of(batches: Batches) -> Self {
+        let known = match batches {
+            Batches::Unknown => Known::Nothing,
+            Batches::Whole => Known::Whole,
+            Batches::Parts(size) => Known::Parts {
+                size: (size as usize).max(1),
+                settled: true,
+            },
+        };
+        Self {
+            known: Mutex::new(known),
+        }
+    }
+
+    /// What was found out so far, for a plan.
+    pub(crate) fn known(&self) -> Batches {
+        match *self.known.lock().unwrap_or_else(PoisonError::into_inner) {
+            Known::Nothing => Batches::Unknown,
+            Known::Whole => Batches::Whole,
+            Known::Parts { size, .. } => Batches::Parts(size as u32),
+        }
+    }
+
     /// Runs a batch of `len` items, in parts where that is right and faster. Who comes during a
     /// trial waits for it, as one waits for a plan. `drop_plan` hears of inputs whose plan is of
     /// no further use.

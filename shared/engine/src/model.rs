@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use dunlin_protocol::{NamedTensor, Tensor, TensorMetadata};
 use serde::Serialize;
-use tract_onnx::prelude::InferenceModel;
-
 use crate::batch::Batching;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
+use crate::plan_file::{self, PlanFile};
 use crate::plans::Plans;
+use crate::portable::{OnnxSource, Portable};
 use crate::signature::Signature;
 use crate::source::{Decoded, Graph};
 use crate::{Limits, LoadOptions, check};
@@ -21,9 +21,9 @@ pub struct Model {
     name: String,
     signature: Signature,
     limits: Limits,
-    /// What plans are made from; gone where the one plan there can be is made.
-    graph: Option<InferenceModel>,
-    weights: u64,
+    portable: Portable,
+    /// Bytes of the constants that the plans of a file share.
+    constants: u64,
     plans: Plans,
     /// Present where batches may be split.
     batching: Option<Batching>,
@@ -72,8 +72,8 @@ impl Model {
         let mut loaded = Self {
             name: name.to_owned(),
             limits: options.limits.clone(),
-            graph: Some(model),
-            weights,
+            portable: Portable::open(model, weights),
+            constants: 0,
             plans: Plans::new(options.plans),
             batching: batched.then(Batching::default),
             signature,
@@ -83,10 +83,77 @@ impl Model {
                 .plans
                 .get(&shapes, || loaded.plan(&shapes, ErrorKind::Unsupported))?;
             if loaded.signature.is_fixed() {
-                loaded.graph = None;
+                loaded.portable = Portable::Closed;
             }
         }
         Ok(loaded)
+    }
+
+    /// Loads a plan that [`Self::compile`] made, on this machine or another of its class: no graph
+    /// is parsed, analysed or optimized, and what the kernels read stays where it lies in `plan`,
+    /// which is best aligned to 64 bytes. `onnx` is asked for the file that the plan was compiled
+    /// from when inputs come that it was not compiled for; without it, such inputs are refused.
+    ///
+    /// A plan of another engine or for another class of machine is [`ErrorKind::Unsupported`]:
+    /// load the ONNX file instead.
+    pub fn load_plan(
+        name: &str,
+        plan: &Bytes,
+        onnx: Option<OnnxSource>,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        Self::read(name, plan, onnx, options).map_err(|error| error.in_model(name))
+    }
+
+    fn read(
+        name: &str,
+        plan: &Bytes,
+        onnx: Option<OnnxSource>,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let PlanFile {
+            signature,
+            batches,
+            graphs,
+            constants,
+        } = plan_file::read(plan, &options.limits)?;
+        let batched = options.split_batches && signature.may_be_batched();
+        let plans = Plans::new(options.plans.max(graphs.len()));
+        for (shapes, graph) in graphs {
+            plans.get(&shapes, || Plan::read(graph))?;
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            limits: options.limits.clone(),
+            portable: onnx.map_or(Portable::Closed, Portable::later),
+            constants,
+            plans,
+            batching: batched.then(|| Batching::of(batches)),
+            signature,
+        })
+    }
+
+    /// Writes the plans of this model down, for [`Self::load_plan`]: those for the shapes that it
+    /// has been run on. Run it on what it will be asked first; a batch of different items, too, so
+    /// that the plan tells how batches run fastest.
+    ///
+    /// Fails where an operator can't be written down ([`ErrorKind::Unsupported`]).
+    pub fn compile(&self) -> Result<Bytes> {
+        let batches = self.batching.as_ref().map_or(plan_file::Batches::Unknown, Batching::known);
+        let plans = self.plans.made();
+        let graphs: Vec<_> = plans
+            .iter()
+            .map(|(shapes, plan)| {
+                let (graph, origins) = plan.graph();
+                plan_file::ShapedGraph {
+                    shapes: shapes.clone(),
+                    graph,
+                    origins,
+                }
+            })
+            .collect();
+        plan_file::write(&self.signature, batches, &graphs)
+            .map_err(|error| error.in_model(&self.name))
     }
 
     /// What a run takes.
@@ -127,12 +194,7 @@ impl Model {
     /// An estimate of the memory that the model holds now, and that one run of it needs, in
     /// bytes. It grows as plans for new shapes are made, up to [`LoadOptions::plans`] of them.
     pub fn memory_bytes(&self) -> u64 {
-        let graph = if self.graph.is_some() {
-            self.weights
-        } else {
-            0
-        };
-        graph + self.plans.bytes()
+        self.portable.bytes() + self.constants + self.plans.bytes()
     }
 
     fn start(
@@ -185,14 +247,16 @@ impl Model {
     }
 
     fn plan(&self, shapes: &[Vec<usize>], kind: ErrorKind) -> Result<Plan> {
-        let graph = self
-            .graph
-            .as_ref()
-            .ok_or_else(|| Error::invalid_input(format!("shape {shapes:?} is not the model's")))?;
+        let open = self.portable.get(&self.limits)?.ok_or_else(|| {
+            let made = self.plans.made().into_iter().map(|(shapes, _)| shapes);
+            let known = made.map(|shapes| format!("{shapes:?}")).collect::<Vec<_>>().join(", ");
+            Error::invalid_input(format!("the model has no plan for inputs of shape {shapes:?}"))
+                .with_cure(format!("it has plans for {known}"))
+        })?;
         let start = std::time::Instant::now();
         let plan = Plan::make(
-            graph,
-            self.weights,
+            &open.graph,
+            open.weights,
             &self.signature.inputs,
             shapes,
             &self.limits,
@@ -326,7 +390,7 @@ mod tests {
 
     #[test]
     fn the_graph_goes_where_one_plan_is_all() {
-        assert!(model("lstm_forward", 8).graph.is_none());
-        assert!(model("batch_of_items", 8).graph.is_some());
+        assert_eq!(model("lstm_forward", 8).portable.bytes(), 0);
+        assert!(model("batch_of_items", 8).portable.bytes() > 0);
     }
 }

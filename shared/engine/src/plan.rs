@@ -18,6 +18,7 @@ use crate::border::guarded;
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops;
+use crate::plan_file::Origins;
 use crate::signature::datum_type;
 use crate::tensor::{from_tract, to_tract};
 
@@ -28,6 +29,8 @@ const NODE_BYTES: u64 = 2048;
 #[derive(Debug)]
 pub(crate) struct Plan {
     runnable: Arc<TypedRunnableModel>,
+    /// What its operators were made from; empty for a plan that was read.
+    origins: Origins,
     bytes: u64,
 }
 
@@ -57,11 +60,38 @@ impl Plan {
             let typed = model.into_typed().map_err(failed)?;
             sizes(&typed, shapes, limits, kind)?;
             let typed = ops::block(typed, Isa::best()).map_err(failed)?;
-            let optimized = typed.into_optimized().map_err(failed)?;
-            let runnable = TypedRunnableModel::new(optimized).map_err(failed)?;
+            let mut graph = typed.into_decluttered().map_err(failed)?;
+            let origins = Origins::of(&graph);
+            graph.optimize().map_err(failed)?;
+            ops::adopt(&mut graph).map_err(failed)?;
+            let runnable = TypedRunnableModel::new(graph).map_err(failed)?;
             let bytes = bytes(&runnable, weights);
-            Ok(Self { runnable, bytes })
+            Ok(Self {
+                runnable,
+                origins,
+                bytes,
+            })
         })
+    }
+
+    /// A plan of a graph that was optimized before. Its constants are counted elsewhere.
+    pub(crate) fn read(graph: TypedModel) -> Result<Self> {
+        guarded(ErrorKind::InvalidModel, "reading a plan", || {
+            let failed =
+                |error| Error::from_tract(ErrorKind::InvalidModel, "no sound plan", error);
+            let runnable = TypedRunnableModel::new(graph).map_err(failed)?;
+            let bytes = bytes(&runnable, 0);
+            Ok(Self {
+                runnable,
+                origins: Origins::default(),
+                bytes,
+            })
+        })
+    }
+
+    /// The optimized graph, and what its operators were made from.
+    pub(crate) fn graph(&self) -> (&TypedModel, &Origins) {
+        (self.runnable.model(), &self.origins)
     }
 
     /// Runs the plan. Each run has its own state, so that runs share nothing but the weights;

@@ -64,6 +64,14 @@ impl Plans {
         lock(&self.slots).retain(|slot| slot.shapes != shapes);
     }
 
+    /// The plans that are made, the least recently used one first.
+    pub(crate) fn made(&self) -> Vec<(Shapes, Arc<Plan>)> {
+        lock(&self.slots)
+            .iter()
+            .filter_map(|slot| Some((slot.shapes.clone(), Arc::clone(slot.plan.get()?))))
+            .collect()
+    }
+
     /// What all plans hold, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         lock(&self.slots)

@@ -1,5 +1,7 @@
 //! Operators of our own, on blocked channels (see `dunlin_kernels`), and the pass that puts them into a graph.
 //!
+//! [`Pack`] stands in for an operator of tract's that can't be written down.
+//!
 //! Each operator is plain data beside constant inputs: a graph that holds them can be written down and read back with
 //! nothing computed anew.
 
@@ -9,12 +11,14 @@ mod blocking;
 mod chain;
 mod convolution;
 mod depthwise;
+mod pack;
 mod planes;
 mod pooling;
 mod reorder;
 mod window;
 
 pub(crate) use blocking::block;
+pub(crate) use pack::{Pack, adopt};
 
 use tract_onnx::prelude::{TractResult, TypedFact};
 use tract_onnx::tract_core::internal::{TVec, format_err};

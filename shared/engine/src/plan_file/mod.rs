@@ -1,0 +1,119 @@
+//! Plans on disk: an optimized graph written down, so that a host loads it without parsing ONNX,
+//! analysing a graph or running an optimization pass.
+//!
+//! The format is described in docs/plan-format.md. [`layout`] has the bytes of the file,
+//! [`record`] what its records hold, [`ops`] how each operator is written down and made again,
+//! [`packed`] matrices that the kernels read where they lie in the file.
+//!
+//! Writing proves itself: each operator is made again from its record at once, and must equal the
+//! one that was written. A graph with an operator that can't be written down has no plan, and the
+//! error names it.
+
+mod constants;
+mod graph;
+mod layout;
+mod ops;
+mod packed;
+mod record;
+mod target;
+
+use bytes::Bytes;
+use tract_onnx::prelude::TypedModel;
+
+pub(crate) use layout::is_plan;
+pub(crate) use ops::Origins;
+pub(crate) use record::Batches;
+pub use target::Target;
+
+use crate::Limits;
+use crate::border::guarded;
+use crate::error::{Error, ErrorKind, Result};
+use crate::signature::Signature;
+use record::{Header, PlanRecord};
+
+/// What makes and reads these plans. A plan of another engine is refused: kernels, layouts and
+/// operators may differ between patch versions.
+pub(crate) const ENGINE: &str = concat!("dunlin ", env!("CARGO_PKG_VERSION"), ", tract 0.23.9");
+
+/// A graph and the input shapes that it was optimized for.
+pub(crate) struct ShapedGraph<'a> {
+    pub(crate) shapes: Vec<Vec<usize>>,
+    pub(crate) graph: &'a TypedModel,
+    pub(crate) origins: &'a Origins,
+}
+
+/// What a plan file holds.
+#[derive(Debug)]
+pub(crate) struct PlanFile {
+    pub(crate) signature: Signature,
+    pub(crate) batches: Batches,
+    pub(crate) graphs: Vec<(Vec<Vec<usize>>, TypedModel)>,
+    /// Bytes of the constants, which the graphs read where they lie.
+    pub(crate) constants: u64,
+}
+
+/// Writes graphs down.
+pub(crate) fn write(
+    signature: &Signature,
+    batches: Batches,
+    graphs: &[ShapedGraph<'_>],
+) -> Result<Bytes> {
+    guarded(ErrorKind::Unsupported, "writing a plan", || {
+        let mut constants = constants::Writer::default();
+        let plans = graphs.iter().map(|shaped| {
+            let graph = graph::write(shaped.graph, shaped.origins, &mut constants)?;
+            Ok(PlanRecord {
+                shapes: shaped.shapes.clone(),
+                graph,
+            })
+        });
+        let plans = plans.collect::<Result<_>>()?;
+        let header = Header {
+            engine: ENGINE.to_owned(),
+            target: Target::host().to_string(),
+            inputs: record::tensors(&signature.inputs),
+            outputs: record::tensors(&signature.outputs),
+            batches,
+            plans,
+        };
+        layout::write(&header, &constants.into_bytes())
+    })
+}
+
+/// Reads a plan that this host can run.
+pub(crate) fn read(file: &Bytes, limits: &Limits) -> Result<PlanFile> {
+    guarded(ErrorKind::InvalidModel, "reading a plan", || {
+        let (header, constants) = layout::read(file, limits)?;
+        if header.engine != ENGINE {
+            return Err(Error::unsupported(format!(
+                "the plan was made by {}; this engine is {ENGINE}",
+                header.engine
+            ))
+            .with_cure("compile it again, or load the ONNX file"));
+        }
+        let target: Target = header.target.parse()?;
+        if !target.runs_here() {
+            return Err(Error::unsupported(format!(
+                "the plan is for {target}; this machine is {}",
+                Target::host()
+            ))
+            .with_cure("compile it for this target, or load the ONNX file"));
+        }
+        let signature = Signature {
+            inputs: record::metadata(&header.inputs)?,
+            outputs: record::metadata(&header.outputs)?,
+            shapeless: Vec::new(),
+        };
+        let reader = constants::Reader::new(constants);
+        let graphs = header.plans.into_iter().map(|plan| {
+            let graph = graph::read(&plan.graph, &reader, limits)?;
+            Ok((plan.shapes, graph))
+        });
+        Ok(PlanFile {
+            graphs: graphs.collect::<Result<_>>()?,
+            signature,
+            batches: header.batches,
+            constants: reader.len(),
+        })
+    })
+}

@@ -1,0 +1,164 @@
+//! Constants and sources.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tract_onnx::prelude::{DatumType, TDim, Tensor, TypedOp, tensor1};
+use tract_onnx::tract_core::internal::Op;
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::source::TypedSource;
+use tract_onnx::tract_core::tract_linalg::mmm::PackedMatrixStorage;
+
+use super::refused;
+use crate::error::{Error, Result};
+use crate::plan_file::constants::{Constants, Span, Writer};
+use crate::plan_file::packed::Matrix;
+use crate::plan_file::record::{Fact, Number};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::plan_file) enum Constant {
+    Source(Fact),
+    Tensor(TensorRecord),
+    /// Packed matrices, one an item of a batch of this shape.
+    Packed {
+        datatype: Number,
+        batch: Vec<usize>,
+        matrices: Vec<Matrix>,
+    },
+}
+
+/// A tensor: its numbers in the constants, little-endian, in row-major order.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::plan_file) enum TensorRecord {
+    Numbers { fact: Fact, bytes: Span },
+    Strings { shape: Vec<usize>, items: Vec<String> },
+    /// Dimensions whose values are known.
+    Dimensions { shape: Vec<usize>, items: Vec<i64> },
+}
+
+impl Constant {
+    pub(super) fn of(op: &dyn Op, constants: &mut Writer) -> Option<Self> {
+        if let Some(source) = op.downcast_ref::<TypedSource>() {
+            return Some(Self::Source(Fact::of(&source.fact)?));
+        }
+        let tensor = op.downcast_ref::<Const>()?.val();
+        if let Some(packed) = tensor.storage_as::<PackedMatrixStorage>() {
+            let matrices = packed
+                .values()
+                .iter()
+                .map(|value| Matrix::of(&**value, constants))
+                .collect::<Option<_>>()?;
+            return Some(Self::Packed {
+                datatype: Number::of(tensor.datum_type())?,
+                batch: packed.batch_shape().to_vec(),
+                matrices,
+            });
+        }
+        TensorRecord::of(tensor, constants).map(Self::Tensor)
+    }
+
+    pub(super) fn build(&self, constants: &dyn Constants) -> Result<Box<dyn TypedOp>> {
+        match self {
+            Self::Source(fact) => Ok(Box::new(TypedSource { fact: fact.build() })),
+            Self::Tensor(tensor) => {
+                let tensor = Arc::new(tensor.build(constants)?);
+                Ok(Box::new(Const::new(tensor).map_err(refused)?))
+            }
+            Self::Packed {
+                datatype,
+                batch,
+                matrices,
+            } => {
+                let items = batch.iter().try_fold(1_usize, |all, &dim| all.checked_mul(dim));
+                if items != Some(matrices.len()) {
+                    return Err(Error::invalid_model(
+                        "no sound plan: a batch has not the matrices that it says",
+                    ));
+                }
+                let values = matrices
+                    .iter()
+                    .map(|matrix| matrix.build(constants))
+                    .collect::<Result<Vec<_>>>()?;
+                let storage = PackedMatrixStorage::new_batched(batch, values.into());
+                let tensor = Arc::new(storage.into_tensor(datatype.build()));
+                let exotic = tensor.exotic_fact().map_err(refused)?;
+                let op = Const::new_with_opt_exotic_fact(tensor, exotic).map_err(refused)?;
+                Ok(Box::new(op))
+            }
+        }
+    }
+}
+
+impl TensorRecord {
+    pub(in crate::plan_file) fn of(tensor: &Tensor, constants: &mut Writer) -> Option<Self> {
+        if !tensor.has_plain_ram_storage() {
+            return None;
+        }
+        let shape = tensor.shape().to_vec();
+        let view = tensor.try_as_plain_ram().ok()?;
+        match tensor.datum_type() {
+            DatumType::String => Some(Self::Strings {
+                shape,
+                items: view.as_slice::<String>().ok()?.to_vec(),
+            }),
+            DatumType::TDim => {
+                let dims = view.as_slice::<TDim>().ok()?.iter();
+                let items = dims.map(|dim| dim.to_i64().ok()).collect::<Option<_>>()?;
+                Some(Self::Dimensions { shape, items })
+            }
+            datum => Some(Self::Numbers {
+                fact: Fact {
+                    datatype: Number::of(datum)?,
+                    shape,
+                },
+                bytes: constants.add(tensor.as_bytes()),
+            }),
+        }
+    }
+
+    pub(in crate::plan_file) fn build(&self, constants: &dyn Constants) -> Result<Tensor> {
+        match self {
+            Self::Numbers { fact, bytes } => {
+                let bytes = constants.get(*bytes)?;
+                let datum = fact.datatype.build();
+                if !datum.unquantized().is_copy() {
+                    return Err(Error::invalid_model("no sound plan: a constant of no numbers"));
+                }
+                let one = datum.size_of();
+                let len = fact.shape.iter().try_fold(one, |all, &dim| all.checked_mul(dim));
+                if len != Some(bytes.len()) {
+                    return Err(Error::invalid_model(
+                        "no sound plan: a constant has not the bytes that its shape needs",
+                    ));
+                }
+                tensor_of(datum, &fact.shape, &bytes)
+            }
+            Self::Strings { shape, items } => {
+                tensor1(items).into_shape(shape).map_err(refused)
+            }
+            Self::Dimensions { shape, items } => {
+                let dims: Vec<TDim> = items.iter().map(|&dim| TDim::Val(dim)).collect();
+                tensor1(&dims).into_shape(shape).map_err(refused)
+            }
+        }
+    }
+}
+
+/// A tensor with these bytes, which the caller has counted and which are aligned. tract wants
+/// memory of its own: what is large lies in packed matrices, which are read in place.
+fn tensor_of(datum: DatumType, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
+    let strange = |_| Error::invalid_model("no sound plan: a boolean is neither true nor false");
+    let tensor = match datum {
+        DatumType::F32 => Tensor::from_shape::<f32>(shape, bytemuck::cast_slice(bytes)),
+        DatumType::I64 => Tensor::from_shape::<i64>(shape, bytemuck::cast_slice(bytes)),
+        DatumType::Bool => {
+            let values = bytemuck::checked::try_cast_slice(bytes).map_err(strange)?;
+            Tensor::from_shape::<bool>(shape, values)
+        }
+        datum => Tensor::zero_dt(datum, shape).map(|mut tensor| {
+            tensor.as_bytes_mut().copy_from_slice(bytes);
+            tensor
+        }),
+    };
+    tensor.map_err(refused)
+}

@@ -1,0 +1,433 @@
+//! The steps that a tile of a product goes through.
+
+use serde::{Deserialize, Serialize};
+use tract_onnx::prelude::TypedFact;
+use tract_onnx::tract_core::internal::{DimLike, ToDim};
+use tract_onnx::tract_core::ops::matmul::optimized::{
+    AddMatMulGeometry, MapOutputAxisToInput, MatMulOperand, ProtoFusedSpec,
+};
+use tract_onnx::tract_core::ops::matmul::pack::DynPackedExoticFact;
+use tract_onnx::tract_core::tract_linalg::mmm::{
+    MatMatMul, OutputStoreSpec, PackedExoticFact, RoundingPolicy,
+};
+use tract_onnx::tract_core::tract_linalg::{BinOp, MmmDispatch, Scaler};
+
+use crate::error::{Error, Result};
+use crate::plan_file::constants::{Constants, Writer};
+use crate::plan_file::packed::Matrix;
+use crate::plan_file::record::Fact;
+
+/// The axes of the result that an operand is taken along: (result's, operand's).
+pub(super) type Along = Vec<(usize, usize)>;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Step {
+    MatMul {
+        k: usize,
+        a: Operand,
+        a_along: Along,
+        b: Operand,
+        b_along: Along,
+        /// By mode: the kernel's packing, and the extractor of panels by name.
+        packings: Vec<(usize, Option<String>)>,
+    },
+    Scalar(usize, Function),
+    LeakyRelu(usize),
+    PerRow(usize, Function, Along),
+    PerColumn(usize, Function, Along),
+    RowColumnProducts(usize, usize),
+    Add(Stored, usize, Along),
+    Scale {
+        scale: f32,
+        mult: Option<i32>,
+        shift: isize,
+        rounding: Rounding,
+    },
+    Store(Vec<Stored>),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Operand {
+    Input(usize),
+    Constant(Matrix),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) enum Function {
+    Min,
+    Max,
+    Add,
+    Mul,
+    Sub,
+    SubFlipped,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) enum Rounding {
+    Native,
+    Zero,
+    Away,
+    MinusInf,
+    PlusInf,
+    Even,
+    Odd,
+}
+
+/// How a tile of the result lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) enum Stored {
+    View {
+        m_axis: Option<usize>,
+        n_axis: Option<usize>,
+        mr: usize,
+        nr: usize,
+    },
+    Strides {
+        row: isize,
+        column: isize,
+        mr: usize,
+        nr: usize,
+    },
+}
+
+
+/// What a step must fit: the result, the inputs of the product, and its size.
+pub(super) struct Place<'a> {
+    pub(super) result: &'a Fact,
+    pub(super) facts: &'a [&'a TypedFact],
+    pub(super) kernels: &'a [Box<dyn MatMatMul>],
+    pub(super) m: usize,
+    pub(super) n: usize,
+}
+
+impl Step {
+    pub(super) fn of(step: &ProtoFusedSpec, constants: &mut Writer) -> Option<Self> {
+        Some(match step {
+            ProtoFusedSpec::AddMatMul {
+                geo,
+                a,
+                b,
+                packings,
+            } => Self::MatMul {
+                k: geo.k.to_usize().ok()?,
+                a: Operand::of(a, constants)?,
+                a_along: along(&geo.c_to_a_axis_mapping),
+                b: Operand::of(b, constants)?,
+                b_along: along(&geo.c_to_b_axis_mapping),
+                packings: packings
+                    .iter()
+                    .map(|(at, by)| (*at, by.as_ref().map(|by| by.name.clone())))
+                    .collect(),
+            },
+            ProtoFusedSpec::BinScalar(input, op) => Self::Scalar(*input, Function::of(*op)),
+            ProtoFusedSpec::LeakyRelu(input) => Self::LeakyRelu(*input),
+            ProtoFusedSpec::BinPerRow(input, op, map) => {
+                Self::PerRow(*input, Function::of(*op), along(map))
+            }
+            ProtoFusedSpec::BinPerCol(input, op, map) => {
+                Self::PerColumn(*input, Function::of(*op), along(map))
+            }
+            ProtoFusedSpec::AddRowColProducts(row, column) => {
+                Self::RowColumnProducts(*row, *column)
+            }
+            ProtoFusedSpec::AddUnicast(stored, input, map) => {
+                Self::Add(Stored::of(stored), *input, along(map))
+            }
+            ProtoFusedSpec::Scaler(scaler) => Self::Scale {
+                scale: scaler.scale,
+                mult: scaler.mult,
+                shift: scaler.shift,
+                rounding: Rounding::of(scaler.policy),
+            },
+            ProtoFusedSpec::Store(stored) => Self::Store(stored.iter().map(Stored::of).collect()),
+        })
+    }
+
+    /// Kernels read and write where they are told: all of it must lie inside.
+    pub(super) fn check(&self, place: &Place<'_>) -> Result<()> {
+        let broken = || Error::invalid_model("no sound plan: a step of a product doesn't fit it");
+        let holds = |condition: bool| condition.then_some(()).ok_or_else(broken);
+        let size = |input: usize| {
+            let shape = place.facts.get(input)?.shape.as_concrete()?;
+            Some(shape.iter().product::<usize>())
+        };
+        let in_result = |along: &Along, input: usize| {
+            let rank = place.facts.get(input).map_or(0, |fact| fact.rank());
+            along.iter().all(|&(result, own)| {
+                result < place.result.shape.len()
+                    && own < rank
+                    && place.facts[input].shape[own] == place.result.shape[result].to_dim()
+            })
+        };
+        match self {
+            Self::MatMul {
+                k,
+                a,
+                a_along,
+                b,
+                b_along,
+                packings,
+            } => {
+                holds(packings.len() == place.kernels.len())?;
+                for ((packing, extractor), kernel) in packings.iter().zip(place.kernels) {
+                    holds(*packing < kernel.packings().len())?;
+                    let extracts = extractor.as_deref().map(extractor_named);
+                    extracts.transpose()?;
+                }
+                holds(a.fits(place, *k, place.m, a_along))?;
+                holds(b.fits(place, *k, place.n, b_along))
+            }
+            Self::Scalar(input, _) | Self::LeakyRelu(input) => holds(size(*input) == Some(1)),
+            Self::PerRow(input, _, along) => {
+                holds(size(*input).is_some_and(|size| size >= place.m) && in_result(along, *input))
+            }
+            Self::PerColumn(input, _, along) => {
+                holds(size(*input).is_some_and(|size| size >= place.n) && in_result(along, *input))
+            }
+            Self::RowColumnProducts(row, column) => holds(
+                size(*row).is_some_and(|size| size >= place.m)
+                    && size(*column).is_some_and(|size| size >= place.n),
+            ),
+            Self::Add(stored, input, along) => {
+                let same = size(*input).is_some_and(|size| {
+                    size == place.result.shape.iter().product::<usize>()
+                });
+                holds(same && in_result(along, *input) && stored.fits(place.result))
+            }
+            Self::Scale { .. } => Ok(()),
+            Self::Store(stored) => holds(
+                stored.len() == place.kernels.len()
+                    && stored.iter().all(|stored| stored.fits(place.result)),
+            ),
+        }
+    }
+
+    pub(super) fn build(&self, constants: &dyn Constants) -> Result<ProtoFusedSpec> {
+        Ok(match self {
+            Self::MatMul {
+                k,
+                a,
+                a_along,
+                b,
+                b_along,
+                packings,
+            } => {
+                let extracted = packings.iter().any(|(_, by)| by.is_some());
+                let packing = |(at, by): &(usize, Option<String>)| {
+                    let by = by.as_deref().map(extractor_named).transpose()?;
+                    Ok((*at, by))
+                };
+                ProtoFusedSpec::AddMatMul {
+                    geo: AddMatMulGeometry {
+                        k: k.to_dim(),
+                        c_to_a_axis_mapping: map(a_along),
+                        c_to_b_axis_mapping: map(b_along),
+                    },
+                    a: a.build(constants, extracted)?,
+                    b: b.build(constants, false)?,
+                    packings: packings.iter().map(packing).collect::<Result<_>>()?,
+                }
+            }
+            Self::Scalar(input, op) => ProtoFusedSpec::BinScalar(*input, op.build()),
+            Self::LeakyRelu(input) => ProtoFusedSpec::LeakyRelu(*input),
+            Self::PerRow(input, op, along) => {
+                ProtoFusedSpec::BinPerRow(*input, op.build(), map(along))
+            }
+            Self::PerColumn(input, op, along) => {
+                ProtoFusedSpec::BinPerCol(*input, op.build(), map(along))
+            }
+            Self::RowColumnProducts(row, column) => {
+                ProtoFusedSpec::AddRowColProducts(*row, *column)
+            }
+            Self::Add(stored, input, along) => {
+                ProtoFusedSpec::AddUnicast(stored.build(), *input, map(along))
+            }
+            Self::Scale {
+                scale,
+                mult,
+                shift,
+                rounding,
+            } => ProtoFusedSpec::Scaler(Scaler {
+                scale: *scale,
+                mult: *mult,
+                shift: *shift,
+                policy: rounding.build(),
+            }),
+            Self::Store(stored) => {
+                ProtoFusedSpec::Store(stored.iter().map(|stored| stored.build()).collect())
+            }
+        })
+    }
+}
+
+fn along(mapping: &MapOutputAxisToInput) -> Along {
+    mapping.0.to_vec()
+}
+
+fn map(along: &Along) -> MapOutputAxisToInput {
+    MapOutputAxisToInput(along.iter().copied().collect())
+}
+
+type Extractor = tract_onnx::tract_core::tract_linalg::mmm::PanelExtractor;
+
+fn extractor_named(name: &str) -> Result<Extractor> {
+    let known = MmmDispatch::native().panel_extractors().iter();
+    let found = known.filter(|extractor| extractor.runnable()).find(|known| known.name == name);
+    found.cloned().ok_or_else(|| {
+        Error::unsupported(format!("this machine doesn't run the extractor \"{name}\""))
+    })
+}
+
+impl Operand {
+    fn of(operand: &MatMulOperand, constants: &mut Writer) -> Option<Self> {
+        Some(match operand {
+            MatMulOperand::Input(input) => Self::Input(*input),
+            MatMulOperand::Const(value) => Self::Constant(Matrix::of(&**value, constants)?),
+        })
+    }
+
+    fn fits(&self, place: &Place<'_>, k: usize, mn: usize, along: &Along) -> bool {
+        match self {
+            Self::Constant(matrix) => along.is_empty() && matrix.is(k, mn),
+            Self::Input(input) => {
+                let Some(exotic) = place.facts.get(*input).map(|fact| &fact.exotic_fact) else {
+                    return false;
+                };
+                let Some(exotic) = exotic else { return false };
+                let sizes = if let Some(packed) = exotic.downcast_ref::<DynPackedExoticFact>() {
+                    Some((packed.k.clone(), packed.mn.clone()))
+                } else {
+                    let packed = exotic.downcast_ref::<PackedExoticFact>();
+                    packed.map(|packed| (packed.k.to_dim(), packed.mn.clone()))
+                };
+                // A batch of packed constants tells no sizes: each was checked as it was made.
+                sizes.is_none_or(|sizes| sizes == (k.to_dim(), mn.to_dim()))
+                    && along
+                        .iter()
+                        .all(|&(result, _)| result < place.result.shape.len())
+            }
+        }
+    }
+
+    fn build(&self, constants: &dyn Constants, extracted: bool) -> Result<MatMulOperand> {
+        Ok(match self {
+            Self::Input(input) => MatMulOperand::Input(*input),
+            Self::Constant(matrix) if extracted => {
+                MatMulOperand::Const(Box::new(matrix.copy(constants)?))
+            }
+            Self::Constant(matrix) => MatMulOperand::Const(matrix.build(constants)?),
+        })
+    }
+}
+
+impl Function {
+    fn of(op: BinOp) -> Self {
+        match op {
+            BinOp::Min => Self::Min,
+            BinOp::Max => Self::Max,
+            BinOp::Add => Self::Add,
+            BinOp::Mul => Self::Mul,
+            BinOp::Sub => Self::Sub,
+            BinOp::SubF => Self::SubFlipped,
+        }
+    }
+
+    fn build(self) -> BinOp {
+        match self {
+            Self::Min => BinOp::Min,
+            Self::Max => BinOp::Max,
+            Self::Add => BinOp::Add,
+            Self::Mul => BinOp::Mul,
+            Self::Sub => BinOp::Sub,
+            Self::SubFlipped => BinOp::SubF,
+        }
+    }
+}
+
+impl Rounding {
+    fn of(policy: RoundingPolicy) -> Self {
+        match policy {
+            RoundingPolicy::Native => Self::Native,
+            RoundingPolicy::Zero => Self::Zero,
+            RoundingPolicy::Away => Self::Away,
+            RoundingPolicy::MinusInf => Self::MinusInf,
+            RoundingPolicy::PlusInf => Self::PlusInf,
+            RoundingPolicy::Even => Self::Even,
+            RoundingPolicy::Odd => Self::Odd,
+        }
+    }
+
+    fn build(self) -> RoundingPolicy {
+        match self {
+            Self::Native => RoundingPolicy::Native,
+            Self::Zero => RoundingPolicy::Zero,
+            Self::Away => RoundingPolicy::Away,
+            Self::MinusInf => RoundingPolicy::MinusInf,
+            Self::PlusInf => RoundingPolicy::PlusInf,
+            Self::Even => RoundingPolicy::Even,
+            Self::Odd => RoundingPolicy::Odd,
+        }
+    }
+}
+
+impl Stored {
+    fn of(spec: &OutputStoreSpec) -> Self {
+        match *spec {
+            OutputStoreSpec::View {
+                m_axis,
+                n_axis,
+                mr,
+                nr,
+            } => Self::View {
+                m_axis,
+                n_axis,
+                mr,
+                nr,
+            },
+            OutputStoreSpec::Strides {
+                row_byte_stride,
+                col_byte_stride,
+                mr,
+                nr,
+            } => Self::Strides {
+                row: row_byte_stride,
+                column: col_byte_stride,
+                mr,
+                nr,
+            },
+        }
+    }
+
+    /// Strides of other than the result's own shape can't be checked, and no plan needs them.
+    fn fits(self, result: &Fact) -> bool {
+        let known = |axis: Option<usize>| axis.is_none_or(|axis| axis < result.shape.len());
+        matches!(self, Self::View { m_axis, n_axis, .. } if known(m_axis) && known(n_axis))
+    }
+
+    fn build(self) -> OutputStoreSpec {
+        match self {
+            Self::View {
+                m_axis,
+                n_axis,
+                mr,
+                nr,
+            } => OutputStoreSpec::View {
+                m_axis,
+                n_axis,
+                mr,
+                nr,
+            },
+            Self::Strides {
+                row,
+                column,
+                mr,
+                nr,
+            } => OutputStoreSpec::Strides {
+                row_byte_stride: row,
+                col_byte_stride: column,
+                mr,
+                nr,
+            },
+        }
+    }
+}
