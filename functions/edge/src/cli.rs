@@ -27,6 +27,8 @@ Publish:
   show         Show a model: versions, aliases, inputs, outputs, files
   rm           Delete a version, or a model
 
+  compile      Compile and prove a model without publishing it
+
 Look inside:
   inspect      Show what an .onnx file takes, gives, and is made of
   bench        Measure a model: latency, throughput, time in each node
@@ -162,6 +164,15 @@ Examples:
 
 The model is checked, run on its examples (or on random inputs), and published as the next version.")]
     Push(PushArgs),
+    /// Compile and prove a model without publishing it
+    #[command(after_help = "\
+Examples:
+  dunlin compile resnet.onnx                   # what `push` would do, and what came of it
+  dunlin compile models/digits -o digits.plan  # keep the plan
+  dunlin bench digits.plan
+
+A plan is the optimized graph, for this class of processors: it loads without parsing ONNX. `push` compiles too.")]
+    Compile(CompileArgs),
     /// List the models of the store
     #[command(alias = "list")]
     Ls,
@@ -237,6 +248,17 @@ pub(crate) struct PushArgs {
     pub(crate) alias: Option<dunlin_registry::Alias>,
 }
 
+/// `dunlin compile`
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// An .onnx file, or a directory with a model.toml
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// Write the plan to this file
+    #[arg(short, long, value_name = "FILE.plan")]
+    pub(crate) output: Option<PathBuf>,
+}
+
 /// `dunlin show`
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
@@ -267,7 +289,7 @@ pub(crate) struct InspectArgs {
 /// `dunlin bench`
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// An .onnx file, or a model of the store
+    /// An .onnx or .plan file, or a model of the store
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
     /// Inputs by name, as `numpy.savez` writes them

@@ -43,6 +43,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use inspect::inspect;
 pub use limits::{Limits, LoadOptions};
 pub use model::{Model, NodeTime};
-pub use plan_file::Target;
+pub use plan_file::{ENGINE, PLAN_FORMAT, Target, is_plan};
 pub use portable::OnnxSource;
 pub use report::Report;

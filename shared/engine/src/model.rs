@@ -140,13 +140,18 @@ impl Model {
     /// Fails where an operator can't be written down ([`ErrorKind::Unsupported`]).
     pub fn compile(&self) -> Result<Bytes> {
         let batches = self.batching.as_ref().map_or(plan_file::Batches::Unknown, Batching::known);
-        let plans = self.plans.made();
+        let mut plans = self.plans.made();
+        plans.sort_by(|(one, _), (other, _)| one.cmp(other));
         let graphs: Vec<_> = plans
             .iter()
             .map(|(shapes, plan)| {
                 let (graph, origins) = plan.graph();
+                let mut first = shapes.iter().map(|shape| shape.first().copied());
+                let batch = first.next().flatten();
+                let shared = first.all(|other| other == batch);
                 plan_file::ShapedGraph {
                     shapes: shapes.clone(),
+                    batch: batch.filter(|_| shared).and_then(|batch| batch.try_into().ok()),
                     graph,
                     origins,
                 }

@@ -11,7 +11,8 @@
 //!   graph what nobody declared. [`Candidate::notes`] says what that was.
 //! - [`Candidate::compile`] loads the graph and checks that the declared transforms fit it.
 //! - [`Compiled::prove`] runs the examples: every one must run, give its label first, and give
-//!   the same when it is replayed. Latency, load time and memory are measured.
+//!   the same when it is replayed; the plan is written, loaded as hosts will load it, and must give
+//!   the same answers. Latency, load time and memory of both are measured.
 //! - [`Verified::publish`] stores it: blobs, then the manifest.
 //!
 //! Reading, compiling and proving block, and use the processor for as long as they need; an
@@ -49,6 +50,7 @@ mod compile;
 mod description;
 mod error;
 mod guess;
+mod plan;
 mod prove;
 mod publish;
 mod seeded;
@@ -57,6 +59,7 @@ pub use candidate::{Candidate, GivenExample};
 pub use compile::{CompileOptions, Compiled};
 pub use description::{Description, ExampleEntry, Label};
 pub use error::{Error, ErrorKind, Result};
+pub use plan::ProvenPlan;
 pub use prove::{ProveOptions, Verified};
 pub use publish::Published;
 pub use seeded::inputs as seeded_inputs;

@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dunlin_engine::Model;
 use dunlin_protocol::{InferInput, InferRequest, NamedTensor, Parameters};
 use dunlin_registry::examples::{Example, ExampleLimits, ExamplePack, Failure};
 use dunlin_registry::{Measured, ModelName};
+use dunlin_transforms::Pipeline;
 
+use crate::plan::{ProvenPlan, Written};
 use crate::seeded::{self, DYNAMIC_SIZES};
 use crate::{Candidate, Compiled, Error, ErrorKind, Result};
 
@@ -45,6 +48,7 @@ pub struct Verified {
     pub(crate) pack: ExamplePack,
     pub(crate) pack_bytes: Bytes,
     pub(crate) measured: Measured,
+    pub(crate) plan: Option<ProvenPlan>,
 }
 
 /// Fails once the time limit has passed: with so many examples done, of so many.
@@ -82,7 +86,7 @@ impl Compiled {
             .map_err(too_many_examples)?;
         let pack = ExamplePack::decode(&pack_bytes, &options.limits).map_err(too_many_examples)?;
         let replay = pack
-            .replay(None, |example| self.run(example))
+            .replay(None, |example| run(&self.model, &self.pipeline, example))
             .map_err(|failed| {
                 let why = |failure: Failure| Failure {
                     why: format!("a second run of the same input differs: {}", failure.why),
@@ -93,7 +97,7 @@ impl Compiled {
             })?;
         in_time(pack.examples.len(), pack.examples.len())?;
 
-        let latency = self.latency(&pack.examples, options.measure)?;
+        let latency = latency(&self.model, &self.pipeline, &pack.examples, options.measure)?;
         let measured = Measured {
             latency_ms: latency.map(milliseconds),
             load_ms: Some(milliseconds(self.load_time)),
@@ -101,27 +105,24 @@ impl Compiled {
             max_difference: Some(replay.max_difference),
             ..Measured::default()
         };
+        let plan = self.plan(&pack, options)?;
+        in_time(pack.examples.len(), pack.examples.len())?;
         let mut candidate = self.candidate;
         candidate.notes.extend(notes);
+        let plan = match plan {
+            Written::Plan(plan) => Some(*plan),
+            Written::Not(why) => {
+                candidate.notes.push(why);
+                None
+            }
+        };
         Ok(Verified {
             candidate,
             pack,
             pack_bytes,
             measured,
+            plan,
         })
-    }
-
-    /// An example's outputs, by the road that a request takes.
-    fn run(
-        &self,
-        example: &Example,
-    ) -> Result<Vec<NamedTensor>, Box<dyn std::error::Error + Send + Sync>> {
-        let inputs = example.inputs(|body, content_type| {
-            self.pipeline
-                .decode(body, content_type)
-                .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
-        })?;
-        Ok(self.model.run(inputs)?)
     }
 
     fn run_given(&self, in_time: &InTime) -> Result<Vec<Example>> {
@@ -137,8 +138,7 @@ impl Compiled {
                 input: given_example.body.clone(),
                 outputs: Vec::new(),
             };
-            let checked = self
-                .run(&example)
+            let checked = run(&self.model, &self.pipeline, &example)
                 .map_err(|error| error.to_string())
                 .and_then(|outputs| {
                     self.check_label(example.label.as_deref(), &outputs)?;
@@ -247,33 +247,54 @@ impl Compiled {
             })
             .collect()
     }
+}
 
-    /// The median of runs of the first example; the first run, which was before, warmed them.
-    fn latency(&self, examples: &[Example], time: Duration) -> Result<Option<Duration>> {
-        let Some(example) = examples.first() else {
-            return Ok(None);
-        };
-        let inputs = example.inputs(|body, content_type| {
-            self.pipeline
-                .decode(body, content_type)
-                .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
-        });
-        let inputs = inputs.map_err(|error| {
-            Error::new(ErrorKind::Unproven, format!("{}: {error}", example.name)).because(error)
-        })?;
-        let begun = Instant::now();
-        let mut times = Vec::new();
-        while times.len() < *MEASURED_RUNS.start()
-            || (begun.elapsed() < time && times.len() < *MEASURED_RUNS.end())
-        {
-            let inputs = inputs.clone();
-            let started = Instant::now();
-            self.model.run(inputs)?;
-            times.push(started.elapsed());
-        }
-        times.sort_unstable();
-        Ok(Some(times[times.len() / 2]))
+/// What an example asks the model, as a request would.
+pub(crate) fn inputs(
+    pipeline: &Pipeline,
+    example: &Example,
+) -> Result<Vec<NamedTensor>, Box<dyn std::error::Error + Send + Sync>> {
+    example.inputs(|body, content_type| {
+        pipeline
+            .decode(body, content_type)
+            .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
+    })
+}
+
+/// An example's outputs, by the road that a request takes.
+pub(crate) fn run(
+    model: &Model,
+    pipeline: &Pipeline,
+    example: &Example,
+) -> Result<Vec<NamedTensor>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(model.run(inputs(pipeline, example)?)?)
+}
+
+/// The median of runs of the first example; the first run, which was before, warmed them.
+pub(crate) fn latency(
+    model: &Model,
+    pipeline: &Pipeline,
+    examples: &[Example],
+    time: Duration,
+) -> Result<Option<Duration>> {
+    let Some(example) = examples.first() else {
+        return Ok(None);
+    };
+    let inputs = inputs(pipeline, example).map_err(|error| {
+        Error::new(ErrorKind::Unproven, format!("{}: {error}", example.name)).because(error)
+    })?;
+    let begun = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < *MEASURED_RUNS.start()
+        || (begun.elapsed() < time && times.len() < *MEASURED_RUNS.end())
+    {
+        let inputs = inputs.clone();
+        let started = Instant::now();
+        model.run(inputs)?;
+        times.push(started.elapsed());
     }
+    times.sort_unstable();
+    Ok(Some(times[times.len() / 2]))
 }
 
 impl Verified {
@@ -287,9 +308,14 @@ impl Verified {
         &self.pack
     }
 
-    /// What was measured.
+    /// What was measured on the ONNX file.
     pub fn measured(&self) -> &Measured {
         &self.measured
+    }
+
+    /// The plan; none where an operator can't be written down, which a note of the candidate tells.
+    pub fn plan(&self) -> Option<&ProvenPlan> {
+        self.plan.as_ref()
     }
 }
 
@@ -332,7 +358,7 @@ fn too_many_examples(error: dunlin_registry::Error) -> Error {
     Error::new(ErrorKind::TooLarge, error.to_string()).because(error)
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub(crate) fn milliseconds(time: Duration) -> f64 {
     // Whole microseconds: more digits would only look exact.
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

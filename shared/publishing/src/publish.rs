@@ -1,6 +1,7 @@
 //! The last stage: into the store.
 
 use bytes::Bytes;
+use dunlin_engine::PLAN_FORMAT;
 use dunlin_registry::examples::FORMAT;
 use dunlin_registry::{Artifact, Draft, Manifest, Registry, Role};
 use dunlin_storage::Progress;
@@ -19,7 +20,8 @@ impl Verified {
     /// Bytes that publishing stores, at most.
     pub fn size(&self) -> u64 {
         let labels = self.candidate.labels_file.as_ref().map_or(0, Bytes::len);
-        (self.candidate.onnx.len() + self.pack_bytes.len() + labels) as u64
+        let plan = self.plan.as_ref().map_or(0, |plan| plan.bytes().len());
+        (self.candidate.onnx.len() + plan + self.pack_bytes.len() + labels) as u64
     }
 
     /// Stores the model as its next version; `progress` is told of bytes as they are stored.
@@ -43,6 +45,12 @@ impl Verified {
         let mut draft = Draft::new(candidate.name);
         let model: &mut Artifact = draft.attach(Role::Model, "onnx", candidate.onnx);
         model.measured = self.measured;
+        if let Some(plan) = self.plan {
+            let artifact = draft.attach(Role::Model, PLAN_FORMAT, plan.bytes().clone());
+            artifact.engine = Some(plan.engine().to_owned());
+            artifact.target = Some(plan.target().to_string());
+            artifact.measured = plan.measured().clone();
+        }
         draft.attach(Role::Examples, FORMAT, self.pack_bytes);
         if let Some(labels) = candidate.labels_file {
             draft.attach(Role::Labels, "text", labels);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dunlin_engine::Model;
+use bytes::Bytes;
+use dunlin_engine::{ENGINE, Model, OnnxSource, PLAN_FORMAT, Target};
 use dunlin_protocol::{Datatype, NamedTensor, Tensor, TensorMetadata};
 use dunlin_registry::examples::{ExampleLimits, ExamplePack, FORMAT};
 use dunlin_registry::{Artifact, Manifest, Registry, Role};
@@ -88,9 +89,9 @@ pub(crate) struct Loader {
 
 /// What is fetched of a version.
 struct Parts {
-    onnx: bytes::Bytes,
-    labels: Option<bytes::Bytes>,
-    examples: Option<bytes::Bytes>,
+    graph: Bytes,
+    labels: Option<Bytes>,
+    examples: Option<Bytes>,
 }
 
 impl Loader {
@@ -106,7 +107,9 @@ impl Loader {
 
     /// What a load will hold, before it is known: what the publisher measured, else by size.
     pub(crate) fn estimate(manifest: &Manifest) -> u64 {
-        let Ok(model) = graph(manifest) else { return 0 };
+        let Ok(model) = plan(manifest).map_or_else(|| onnx(manifest), Ok) else {
+            return 0;
+        };
         model
             .measured
             .memory_bytes
@@ -155,10 +158,11 @@ impl Loader {
         };
         let labels = manifest.artifact(&Role::Labels, "text");
         let examples = manifest.artifact(&Role::Examples, FORMAT);
-        let (onnx, labels, examples) =
-            futures_util::try_join!(get(Some(graph(manifest)?)), get(labels), get(examples))?;
+        let graph = plan(manifest).map_or_else(|| onnx(manifest), Ok)?;
+        let (graph, labels, examples) =
+            futures_util::try_join!(get(Some(graph)), get(labels), get(examples))?;
         Ok(Parts {
-            onnx: onnx.unwrap_or_default(),
+            graph: graph.unwrap_or_default(),
             labels,
             examples,
         })
@@ -170,7 +174,6 @@ impl Loader {
         parts: Parts,
         mut phases: Phases,
     ) -> Result<Loaded, Error> {
-        let name = manifest.name.as_str();
         let labels = parts
             .labels
             .as_deref()
@@ -184,7 +187,7 @@ impl Loader {
             })?,
         };
         let loading = Phases::start(Phase::Load);
-        let model = Model::load(name, parts.onnx, &self.limits.engine)?;
+        let model = self.model(&manifest, parts.graph)?;
         let pipeline = Pipeline::new(
             &spec,
             model.inputs(),
@@ -212,7 +215,21 @@ impl Loader {
         })
     }
 
-    fn prove(&self, model: &Model, pipeline: &Pipeline, bytes: &bytes::Bytes) -> Result<(), Error> {
+    /// The plan, or where there is none that fits this host, the ONNX file.
+    fn model(&self, manifest: &Manifest, graph: Bytes) -> Result<Model, Error> {
+        let (name, options) = (manifest.name.as_str(), &self.limits.engine);
+        if !dunlin_engine::is_plan(&graph) {
+            return Ok(Model::load(name, graph, options)?);
+        }
+        let (registry, onnx) = (self.registry.clone(), onnx(manifest)?.clone());
+        // Plans are loaded and run on blocking threads alone.
+        let runtime = tokio::runtime::Handle::current();
+        let source: OnnxSource =
+            Box::new(move || Ok(runtime.block_on(registry.blob(&onnx, None))?));
+        Ok(Model::load_plan(name, &graph, Some(source), options)?)
+    }
+
+    fn prove(&self, model: &Model, pipeline: &Pipeline, bytes: &Bytes) -> Result<(), Error> {
         let pack = ExamplePack::decode(bytes, &ExampleLimits::default())?;
         let deadline = Instant::now() + self.prove_time;
         let replayed = pack.replay(Some(deadline), |example| {
@@ -235,8 +252,33 @@ impl Loader {
     }
 }
 
-/// The artifact that the engine loads.
-fn graph(manifest: &Manifest) -> Result<&Artifact, Error> {
+/// The best plan that this host can run, if the version has one.
+fn plan(manifest: &Manifest) -> Option<&Artifact> {
+    let fits = manifest.artifacts.iter().filter_map(|artifact| {
+        let target: Target = artifact.target.as_deref()?.parse().ok()?;
+        let fits = artifact.role == Role::Model
+            && artifact.format == PLAN_FORMAT
+            && artifact.engine.as_deref() == Some(ENGINE)
+            && target.runs_here();
+        fits.then_some((target.rank(), artifact))
+    });
+    let best = fits.max_by_key(|(rank, _)| *rank);
+    let plans = || manifest.artifacts.iter().filter(|artifact| artifact.format == PLAN_FORMAT);
+    if best.is_none() && plans().next().is_some() {
+        let made = plans().map(|plan| {
+            let of = |what: &Option<String>| what.clone().unwrap_or_default();
+            format!("{} by {}", of(&plan.target), of(&plan.engine))
+        });
+        tracing::info!(
+            model = %manifest.name, version = %manifest.version, host = %Target::host(),
+            plans = made.collect::<Vec<_>>().join(", "), "no plan fits this host: loading the ONNX file"
+        );
+    }
+    best.map(|(_, artifact)| artifact)
+}
+
+/// The portable artifact.
+fn onnx(manifest: &Manifest) -> Result<&Artifact, Error> {
     manifest.artifact(&Role::Model, "onnx").ok_or_else(|| {
         Error::new(
             ErrorKind::ModelUnusable,

@@ -146,8 +146,12 @@ struct Whole {
 enum Joined {
     /// The one part of a small object is kept as it came.
     Whole(Bytes),
-    Growing(BytesMut),
+    /// The object, after so many bytes that align it.
+    Growing(BytesMut, usize),
 }
+
+/// A joined object begins at a multiple of this, so that numbers in it can be read where they lie.
+const ALIGN: usize = 64;
 
 impl Whole {
     fn new(size: u64) -> Self {
@@ -187,14 +191,16 @@ impl Whole {
         self.bytes = match self.bytes {
             Joined::Whole(_) if part.len() as u64 == self.size => Joined::Whole(part),
             Joined::Whole(before) => {
-                let mut joined = BytesMut::with_capacity(self.size as usize);
+                let mut joined = BytesMut::with_capacity(self.size as usize + ALIGN);
+                let skip = joined.as_ptr().align_offset(ALIGN);
+                joined.resize(skip, 0);
                 joined.extend_from_slice(&before);
                 joined.extend_from_slice(&part);
-                Joined::Growing(joined)
+                Joined::Growing(joined, skip)
             }
-            Joined::Growing(mut joined) => {
+            Joined::Growing(mut joined, skip) => {
                 joined.extend_from_slice(&part);
-                Joined::Growing(joined)
+                Joined::Growing(joined, skip)
             }
         };
         self
@@ -203,7 +209,7 @@ impl Whole {
     fn finish(self) -> (Bytes, [u8; 32]) {
         let bytes = match self.bytes {
             Joined::Whole(bytes) => bytes,
-            Joined::Growing(joined) => joined.freeze(),
+            Joined::Growing(joined, skip) => joined.freeze().slice(skip..),
         };
         (bytes, self.digest.finalize().into())
     }

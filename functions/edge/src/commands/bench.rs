@@ -53,18 +53,22 @@ struct Thread {
 }
 
 pub(crate) async fn bench(arguments: BenchArgs, context: &Context) -> Result<(), Failure> {
-    let (name, onnx) = source::onnx(&arguments.model, context).await?;
+    let (name, bytes) = source::onnx(&arguments.model, context).await?;
     let task = Task::start(context.output, format!("measuring {name}"));
-    let measured = tokio::task::spawn_blocking(move || measure(name, onnx, &arguments))
+    let measured = tokio::task::spawn_blocking(move || measure(name, bytes, &arguments))
         .await
         .map_err(|error| Failure::failed(format!("the measurement broke off: {error}")))??;
     task.done();
     context.output.answer(&measured, || measured.describe())
 }
 
-fn measure(name: String, onnx: Bytes, arguments: &BenchArgs) -> Result<Measurement, Failure> {
+fn measure(name: String, bytes: Bytes, arguments: &BenchArgs) -> Result<Measurement, Failure> {
     let started = Instant::now();
-    let model = Model::load(&name, onnx, &LoadOptions::default())?;
+    let model = if dunlin_engine::is_plan(&bytes) {
+        Model::load_plan(&name, &bytes, None, &LoadOptions::default())?
+    } else {
+        Model::load(&name, bytes, &LoadOptions::default())?
+    };
     let load = started.elapsed();
     let inputs = match &arguments.inputs {
         Some(path) => npz::read(path)?,

@@ -1,6 +1,7 @@
 //! The commands, each in a file of its own.
 
 mod bench;
+mod compile;
 mod inspect;
 mod ls;
 pub(crate) mod push;
@@ -21,6 +22,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Serve(arguments) => serve::serve(arguments, context).await,
         Command::Run(arguments) => run::run(arguments, context).await,
         Command::Push(arguments) => push::push(arguments, context).await,
+        Command::Compile(arguments) => compile::compile(arguments, context).await,
         Command::Ls => ls::ls(context).await,
         Command::Show(arguments) => show::show(arguments, context).await,
         Command::Rm(arguments) => rm::rm(arguments, context).await,

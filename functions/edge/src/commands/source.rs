@@ -55,10 +55,10 @@ pub(crate) async fn manifest(
 
 /// A name in the store has neither a folder nor the ending of a file.
 fn is_file(path: &Path) -> bool {
-    let onnx = path
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
-    onnx || path.components().count() > 1 || path.is_absolute()
+    let known = path.extension().is_some_and(|ending| {
+        ending.eq_ignore_ascii_case("onnx") || ending.eq_ignore_ascii_case("plan")
+    });
+    known || path.components().count() > 1 || path.is_absolute()
 }
 
 #[cfg(test)]
@@ -69,6 +69,7 @@ mod tests {
     fn files_and_names_are_told_apart() {
         let cases = [
             ("model.onnx", true),
+            ("model.plan", true),
             ("models/digits", true),
             ("./digits", true),
             ("/model", true),

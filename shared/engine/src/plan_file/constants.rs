@@ -53,6 +53,19 @@ impl Writer {
         Bytes::copy_from_slice(&self.bytes[at..at + span.len as usize])
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Forgets what came after the region had this length.
+    pub(super) fn rewind(&mut self, len: usize) {
+        self.bytes.truncate(len);
+        self.known.retain(|_, spans| {
+            spans.retain(|span| (span.offset as usize) < len);
+            !spans.is_empty()
+        });
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

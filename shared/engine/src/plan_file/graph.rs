@@ -64,7 +64,9 @@ fn write_op(
         .node_input_facts(node.id)
         .map_err(|error| Error::from_tract(ErrorKind::Failed, "writing a plan", error))?;
     let record = OpRecord::of(node, origins, constants)?.ok_or_else(unwritable)?;
-    let again = record.build(&facts, constants)?;
+    let again = record
+        .build(&facts, constants)
+        .map_err(|error| unwritable().caused_by(error))?;
     if record.is_told_by_equality() && !again.dyn_eq(node.op()) {
         return Err(unwritable());
     }

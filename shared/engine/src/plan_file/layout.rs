@@ -19,7 +19,7 @@ const PREFIX: usize = 8 + 4 + 4 + 8 + 8;
 const RECORD_BYTES: usize = 256 << 20;
 
 /// Whether these bytes begin like a plan.
-pub(crate) fn is_plan(file: &[u8]) -> bool {
+pub fn is_plan(file: &[u8]) -> bool {
     file.starts_with(MAGIC)
 }
 
@@ -29,16 +29,18 @@ pub(super) fn write(header: &Header, constants: &[u8]) -> Result<Bytes> {
     })?;
     let at = (PREFIX + records.len()).next_multiple_of(ALIGN);
     let too_long = |_| Error::too_large("a plan's records are too long");
-    let mut file = Vec::with_capacity(at + constants.len());
+    let mut file = Vec::with_capacity(at + constants.len() + ALIGN);
+    let skip = file.as_ptr().align_offset(ALIGN);
+    file.resize(skip, 0);
     file.extend_from_slice(MAGIC);
     file.extend_from_slice(&VERSION.to_le_bytes());
     file.extend_from_slice(&u32::try_from(records.len()).map_err(too_long)?.to_le_bytes());
     file.extend_from_slice(&(at as u64).to_le_bytes());
     file.extend_from_slice(&(constants.len() as u64).to_le_bytes());
     file.extend_from_slice(&records);
-    file.resize(at, 0);
+    file.resize(skip + at, 0);
     file.extend_from_slice(constants);
-    Ok(file.into())
+    Ok(Bytes::from(file).slice(skip..))
 }
 
 /// The records, and the constants in aligned memory: a view of `file` where that is aligned, as

@@ -20,7 +20,7 @@ mod target;
 use bytes::Bytes;
 use tract_onnx::prelude::TypedModel;
 
-pub(crate) use layout::is_plan;
+pub use layout::is_plan;
 pub(crate) use ops::Origins;
 pub(crate) use record::Batches;
 pub use target::Target;
@@ -31,13 +31,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::signature::Signature;
 use record::{Header, PlanRecord};
 
+/// What the format of a plan file is called in manifests.
+pub const PLAN_FORMAT: &str = "dunlin-plan-1";
+
 /// What makes and reads these plans. A plan of another engine is refused: kernels, layouts and
 /// operators may differ between patch versions.
-pub(crate) const ENGINE: &str = concat!("dunlin ", env!("CARGO_PKG_VERSION"), ", tract 0.23.9");
+pub const ENGINE: &str = concat!("dunlin ", env!("CARGO_PKG_VERSION"), ", tract 0.23.9");
+
+/// A plan for a batch must not make the file larger by more than one part in so many: kernels for
+/// other sizes want their own copies of the weights.
+const LARGER: usize = 8;
 
 /// A graph and the input shapes that it was optimized for.
 pub(crate) struct ShapedGraph<'a> {
     pub(crate) shapes: Vec<Vec<usize>>,
+    /// The first dimension, if all inputs share it.
+    pub(crate) batch: Option<u32>,
     pub(crate) graph: &'a TypedModel,
     pub(crate) origins: &'a Origins,
 }
@@ -52,22 +61,36 @@ pub(crate) struct PlanFile {
     pub(crate) constants: u64,
 }
 
-/// Writes graphs down.
+/// Writes graphs down, those for small batches first. One for a larger batch is left out where it
+/// costs more than [`LARGER`]: such batches then run in smaller parts.
 pub(crate) fn write(
     signature: &Signature,
     batches: Batches,
     graphs: &[ShapedGraph<'_>],
 ) -> Result<Bytes> {
     guarded(ErrorKind::Unsupported, "writing a plan", || {
+        let (mut batches, mut plans) = (batches, Vec::with_capacity(graphs.len()));
         let mut constants = constants::Writer::default();
-        let plans = graphs.iter().map(|shaped| {
+        for shaped in graphs {
+            let before = constants.len();
             let graph = graph::write(shaped.graph, shaped.origins, &mut constants)?;
-            Ok(PlanRecord {
+            let part = match batches {
+                Batches::Parts(size) => shaped.batch.filter(|&batch| 1 < batch && batch <= size),
+                Batches::Unknown | Batches::Whole => None,
+            };
+            if let Some(part) = part
+                && before > 0
+                && constants.len() > before + before / LARGER
+            {
+                constants.rewind(before);
+                batches = Batches::Parts(part / 2);
+                continue;
+            }
+            plans.push(PlanRecord {
                 shapes: shaped.shapes.clone(),
                 graph,
-            })
-        });
-        let plans = plans.collect::<Result<_>>()?;
+            });
+        }
         let header = Header {
             engine: ENGINE.to_owned(),
             target: Target::host().to_string(),

@@ -140,6 +140,8 @@ impl Product {
             kernels: &kernels,
             m,
             n,
+            m_axis: self.m_axis,
+            n_axis: self.n_axis,
         };
         let steps = self.steps.iter().map(|step| {
             step.check(&place)?;

@@ -98,6 +98,8 @@ pub(super) struct Place<'a> {
     pub(super) kernels: &'a [Box<dyn MatMatMul>],
     pub(super) m: usize,
     pub(super) n: usize,
+    pub(super) m_axis: Option<usize>,
+    pub(super) n_axis: Option<usize>,
 }
 
 impl Step {
@@ -192,12 +194,12 @@ impl Step {
                 let same = size(*input).is_some_and(|size| {
                     size == place.result.shape.iter().product::<usize>()
                 });
-                holds(same && in_result(along, *input) && stored.fits(place.result))
+                holds(same && in_result(along, *input) && stored.fits(place))
             }
             Self::Scale { .. } => Ok(()),
             Self::Store(stored) => holds(
                 stored.len() == place.kernels.len()
-                    && stored.iter().all(|stored| stored.fits(place.result)),
+                    && stored.iter().all(|stored| stored.fits(place)),
             ),
         }
     }
@@ -398,10 +400,37 @@ impl Stored {
         }
     }
 
-    /// Strides of other than the result's own shape can't be checked, and no plan needs them.
-    fn fits(self, result: &Fact) -> bool {
-        let known = |axis: Option<usize>| axis.is_none_or(|axis| axis < result.shape.len());
-        matches!(self, Self::View { m_axis, n_axis, .. } if known(m_axis) && known(n_axis))
+    /// Whether all of it lies in the result.
+    fn fits(self, place: &Place<'_>) -> bool {
+        let shape = &place.result.shape;
+        match self {
+            Self::View { m_axis, n_axis, .. } => {
+                let known = |axis: Option<usize>| axis.is_none_or(|axis| axis < shape.len());
+                known(m_axis) && known(n_axis)
+            }
+            Self::Strides { row, column, .. } => {
+                let item = place.result.datatype.build().size_of();
+                // The products of a batch begin at their place along every other axis.
+                let mut stride = item;
+                let mut last = 0_usize;
+                for (axis, &dim) in shape.iter().enumerate().rev() {
+                    if ![place.m_axis, place.n_axis].contains(&Some(axis)) {
+                        last = last.saturating_add(stride.saturating_mul(dim.saturating_sub(1)));
+                    }
+                    stride = stride.saturating_mul(dim);
+                }
+                let reach = |steps: usize, stride: isize| {
+                    let stride = usize::try_from(stride).ok()?;
+                    steps.saturating_sub(1).checked_mul(stride)
+                };
+                let (Some(rows), Some(columns)) = (reach(place.m, row), reach(place.n, column))
+                else {
+                    return false;
+                };
+                let end = last.saturating_add(rows).saturating_add(columns).saturating_add(item);
+                end <= stride
+            }
+        }
     }
 
     fn build(self) -> OutputStoreSpec {

@@ -1,0 +1,116 @@
+//! `dunlin compile`: the publish road without its last step.
+
+use std::fmt::Write as _;
+
+use dunlin_publishing::{Candidate, CompileOptions, ProveOptions, Verified};
+use dunlin_registry::Measured;
+use serde::Serialize;
+
+use crate::cli::CompileArgs;
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output;
+use crate::progress::Task;
+
+#[derive(Serialize)]
+struct Compiled {
+    model: String,
+    notes: Vec<String>,
+    /// The ONNX file first, then the plan where there is one.
+    artifacts: Vec<Artifact>,
+    /// The file that the plan was written to.
+    written: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Artifact {
+    format: &'static str,
+    engine: Option<&'static str>,
+    target: Option<String>,
+    size: u64,
+    measured: Measured,
+}
+
+pub(crate) async fn compile(arguments: CompileArgs, context: &Context) -> Result<(), Failure> {
+    let path = arguments.path;
+    let task = Task::start(context.output, "compiling and proving the model".to_owned());
+    let verified = tokio::task::spawn_blocking(move || {
+        Candidate::read(&path, None)?
+            .compile(&CompileOptions::default())?
+            .prove(&ProveOptions::default())
+    })
+    .await
+    .map_err(|error| Failure::failed(format!("the proof broke off: {error}")))??;
+    task.done();
+    let mut compiled = Compiled::of(&verified);
+    if let Some(file) = &arguments.output {
+        let Some(plan) = verified.plan() else {
+            return Err(Failure::failed(format!(
+                "there is no plan to write: {}",
+                compiled.notes.join("; ")
+            )));
+        };
+        tokio::fs::write(file, plan.bytes())
+            .await
+            .map_err(|error| Failure::file(file, &error))?;
+        compiled.written = Some(file.display().to_string());
+    }
+    context.output.answer(&compiled, || compiled.describe())
+}
+
+impl Compiled {
+    fn of(verified: &Verified) -> Self {
+        let candidate = verified.candidate();
+        let mut artifacts = vec![Artifact {
+            format: "onnx",
+            engine: None,
+            target: None,
+            size: candidate.report().size,
+            measured: verified.measured().clone(),
+        }];
+        artifacts.extend(verified.plan().map(|plan| Artifact {
+            format: dunlin_engine::PLAN_FORMAT,
+            engine: Some(plan.engine()),
+            target: Some(plan.target().to_string()),
+            size: plan.bytes().len() as u64,
+            measured: plan.measured().clone(),
+        }));
+        Self {
+            model: candidate.name().to_string(),
+            notes: candidate.notes().to_vec(),
+            artifacts,
+            written: None,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {}", output::printable(note));
+        }
+        let _ = writeln!(
+            text,
+            "{:<14} {:<16} {:>10} {:>10} {:>10} {:>10} {:>12}",
+            "format", "target", "size MB", "load ms", "run ms", "memory MB", "difference"
+        );
+        for artifact in &self.artifacts {
+            let measured = &artifact.measured;
+            let megabytes = |bytes: u64| bytes as f64 / 1e6;
+            let _ = writeln!(
+                text,
+                "{:<14} {:<16} {:>10.2} {:>10.2} {:>10.2} {:>10.1} {:>12.1e}",
+                artifact.format,
+                artifact.target.as_deref().unwrap_or("any"),
+                megabytes(artifact.size),
+                measured.load_ms.unwrap_or(f64::NAN),
+                measured.latency_ms.unwrap_or(f64::NAN),
+                measured.memory_bytes.map_or(f64::NAN, megabytes),
+                measured.max_difference.unwrap_or(f64::NAN),
+            );
+        }
+        if let Some(file) = &self.written {
+            let _ = writeln!(text, "written to {file}");
+        }
+        text
+    }
+}
