@@ -29,7 +29,7 @@ pub(super) fn write(header: &Header, constants: &[u8]) -> Result<Bytes> {
     })?;
     let at = (PREFIX + records.len()).next_multiple_of(ALIGN);
     let too_long = |_| Error::too_large("a plan's records are too long");
-    let mut file = Vec::with_capacity(at + constants.len() + ALIGN);
+    let mut file: Vec<u8> = Vec::with_capacity(at + constants.len() + ALIGN);
     let skip = file.as_ptr().align_offset(ALIGN);
     file.resize(skip, 0);
     file.extend_from_slice(MAGIC);

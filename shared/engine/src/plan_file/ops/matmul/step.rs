@@ -158,7 +158,9 @@ impl Step {
             along.iter().all(|&(result, own)| {
                 result < place.result.shape.len()
                     && own < rank
-                    && place.facts[input].shape[own] == place.result.shape[result].to_dim()
+                    // Products begin at 0 of their own two axes.
+                    && ([place.m_axis, place.n_axis].contains(&Some(result))
+                        || place.facts[input].shape[own] == place.result.shape[result].to_dim())
             })
         };
         match self {
