@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use dunlin_protocol::{NamedTensor, Tensor, TensorMetadata};
-use serde::Serialize;
 use crate::batch::Batching;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
@@ -14,6 +11,9 @@ use crate::portable::{OnnxSource, Portable};
 use crate::signature::Signature;
 use crate::source::{Decoded, Graph};
 use crate::{Limits, LoadOptions, check};
+use bytes::Bytes;
+use dunlin_protocol::{NamedTensor, Tensor, TensorMetadata};
+use serde::Serialize;
 
 /// A loaded model: run it from as many threads as you like.
 #[derive(Debug)]
@@ -139,7 +139,10 @@ impl Model {
     ///
     /// Fails where an operator can't be written down ([`ErrorKind::Unsupported`]).
     pub fn compile(&self) -> Result<Bytes> {
-        let batches = self.batching.as_ref().map_or(plan_file::Batches::Unknown, Batching::known);
+        let batches = self
+            .batching
+            .as_ref()
+            .map_or(plan_file::Batches::Unknown, Batching::known);
         let mut plans = self.plans.made();
         plans.sort_by(|(one, _), (other, _)| one.cmp(other));
         let graphs: Vec<_> = plans
@@ -151,7 +154,9 @@ impl Model {
                 let shared = first.all(|other| other == batch);
                 plan_file::ShapedGraph {
                     shapes: shapes.clone(),
-                    batch: batch.filter(|_| shared).and_then(|batch| batch.try_into().ok()),
+                    batch: batch
+                        .filter(|_| shared)
+                        .and_then(|batch| batch.try_into().ok()),
                     graph,
                     origins,
                 }
@@ -254,9 +259,14 @@ impl Model {
     fn plan(&self, shapes: &[Vec<usize>], kind: ErrorKind) -> Result<Plan> {
         let open = self.portable.get(&self.limits)?.ok_or_else(|| {
             let made = self.plans.made().into_iter().map(|(shapes, _)| shapes);
-            let known = made.map(|shapes| format!("{shapes:?}")).collect::<Vec<_>>().join(", ");
-            Error::invalid_input(format!("the model has no plan for inputs of shape {shapes:?}"))
-                .with_cure(format!("it has plans for {known}"))
+            let known = made
+                .map(|shapes| format!("{shapes:?}"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            Error::invalid_input(format!(
+                "the model has no plan for inputs of shape {shapes:?}"
+            ))
+            .with_cure(format!("it has plans for {known}"))
         })?;
         let start = std::time::Instant::now();
         let plan = Plan::make(

@@ -77,8 +77,7 @@ impl Plan {
     /// A plan of a graph that was optimized before. Its constants are counted elsewhere.
     pub(crate) fn read(graph: TypedModel) -> Result<Self> {
         guarded(ErrorKind::InvalidModel, "reading a plan", || {
-            let failed =
-                |error| Error::from_tract(ErrorKind::InvalidModel, "no sound plan", error);
+            let failed = |error| Error::from_tract(ErrorKind::InvalidModel, "no sound plan", error);
             let runnable = TypedRunnableModel::new(graph).map_err(failed)?;
             let bytes = bytes(&runnable, 0);
             Ok(Self {

@@ -111,7 +111,10 @@ fn what_batches_need_is_in_the_plan() {
     let wanted = model.run(rows(7)).expect("a run");
     let plan = model.compile().expect("a plan");
     let again = read("again", &plan).expect("a model");
-    assert_eq!(difference(&again.run(rows(7)).expect("a run"), &wanted), None);
+    assert_eq!(
+        difference(&again.run(rows(7)).expect("a run"), &wanted),
+        None
+    );
     assert_eq!(again.run(rows(1)).expect("a run").len(), 1);
 }
 
@@ -138,7 +141,9 @@ fn a_plan_of_another_engine_or_machine_is_refused() {
     let plan = small_plan();
     let replaced = |from: &str, to: &str| {
         assert_eq!(from.len(), to.len());
-        let at = plan.windows(from.len()).position(|window| window == from.as_bytes());
+        let at = plan
+            .windows(from.len())
+            .position(|window| window == from.as_bytes());
         let at = at.expect("it is there");
         let mut other = plan.to_vec();
         other[at..at + from.len()].copy_from_slice(to.as_bytes());
@@ -151,5 +156,8 @@ fn a_plan_of_another_engine_or_machine_is_refused() {
     later[8] = 9;
     let version = read("later", &later.into()).expect_err("refused");
     assert_eq!(version.kind(), ErrorKind::Unsupported);
-    assert!(version.to_string().contains("format version 9"), "{version}");
+    assert!(
+        version.to_string().contains("format version 9"),
+        "{version}"
+    );
 }

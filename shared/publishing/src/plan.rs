@@ -143,7 +143,10 @@ fn join(items: &[Vec<NamedTensor>]) -> Option<Vec<NamedTensor>> {
         input.tensor.datatype().size()?;
         let mut shape = input.tensor.shape().to_vec();
         *shape.first_mut()? = items.len();
-        let parts: Vec<&[u8]> = items.iter().map(|item| &item[at].tensor.data()[..]).collect();
+        let parts: Vec<&[u8]> = items
+            .iter()
+            .map(|item| &item[at].tensor.data()[..])
+            .collect();
         let tensor = Tensor::new(input.tensor.datatype(), shape, parts.concat().into()).ok()?;
         Some(NamedTensor::new(&input.name, tensor))
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dunlin_engine::{LoadOptions, Model};
+use dunlin_engine::{ENGINE, LoadOptions, Model, PLAN_FORMAT, Target};
 use dunlin_publishing::{Candidate, CompileOptions, Error, ErrorKind, ProveOptions, Verified};
 use dunlin_registry::examples::{ExampleLimits, ExamplePack, FORMAT};
 use dunlin_registry::{Manifest, Registry, Role};
@@ -125,8 +125,26 @@ async fn the_sample_is_published_and_replayed() {
     assert!(measured.memory_bytes.unwrap() > 400_000);
     assert!(measured.max_difference.unwrap() < 1e-4);
     assert_eq!(replay(&registry, &manifest).await, 10);
-    // The same bytes twice: the graph, the labels and the examples are stored once.
-    assert_eq!(registry.store().list("blobs/").await.unwrap().len(), 3);
+    let plan = manifest
+        .artifact(&Role::Model, PLAN_FORMAT)
+        .expect("a plan");
+    assert_eq!(plan.target.as_deref(), Some(&*Target::host().to_string()));
+    assert_eq!(plan.engine.as_deref(), Some(ENGINE));
+    assert!(plan.measured.load_ms < measured.load_ms, "{manifest:?}");
+    assert!(plan.measured.max_difference.unwrap() < 1e-4);
+    // The same bytes twice: the graph, the labels and the examples are stored once. A plan tells
+    // how batches were measured to run fastest, so two may differ.
+    let first = registry
+        .manifest(&name, 1.try_into().unwrap())
+        .await
+        .unwrap();
+    let plans = if first.artifacts == manifest.artifacts {
+        1
+    } else {
+        2
+    };
+    let blobs = registry.store().list("blobs/").await.unwrap().len();
+    assert!(blobs == 3 + 1 || blobs == 3 + plans, "{blobs} blobs");
 }
 
 #[tokio::test]

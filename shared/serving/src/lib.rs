@@ -10,6 +10,7 @@
 //! | `resolve`: name and version or alias → manifest, kept fresh, stale on store trouble | `resolve` |
 //! | which loaded model answers, now that an alias moves | `models` |
 //! | loaded models, bounded in bytes, loaded once however many ask | `cache` |
+//! | which file of a version is loaded: the plan that fits, else ONNX | `artifact` |
 //! | `fetch` → `verify` → `load` → golden examples → `warm` | `load` |
 //! | `queue`: workers, a bounded queue, deadlines | `admission` |
 //! | which requests are too short to be worth another thread | `pace` |
@@ -35,6 +36,7 @@
 //! ```
 
 mod admission;
+mod artifact;
 mod cache;
 mod call;
 mod catalog;
@@ -54,6 +56,7 @@ mod stale;
 mod statistics;
 mod usage;
 
+pub use artifact::runnable;
 pub use call::Call;
 pub use error::{Error, ErrorKind, Facts, facts};
 pub use http::{Deadline, Route, router, routes};

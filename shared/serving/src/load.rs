@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dunlin_engine::{ENGINE, Model, OnnxSource, PLAN_FORMAT, Target};
+use dunlin_engine::{Model, OnnxSource};
 use dunlin_protocol::{Datatype, NamedTensor, Tensor, TensorMetadata};
 use dunlin_registry::examples::{ExampleLimits, ExamplePack, FORMAT};
 use dunlin_registry::{Artifact, Manifest, Registry, Role};
@@ -13,6 +13,7 @@ use dunlin_telemetry::{Phase, Phases};
 use dunlin_transforms::{Pipeline, Spec, parse_labels};
 use prometheus::IntGauge;
 
+use crate::artifact;
 use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::pace::Pace;
@@ -107,7 +108,7 @@ impl Loader {
 
     /// What a load will hold, before it is known: what the publisher measured, else by size.
     pub(crate) fn estimate(manifest: &Manifest) -> u64 {
-        let Ok(model) = plan(manifest).map_or_else(|| onnx(manifest), Ok) else {
+        let Ok(model) = artifact::runnable(manifest) else {
             return 0;
         };
         model
@@ -158,7 +159,8 @@ impl Loader {
         };
         let labels = manifest.artifact(&Role::Labels, "text");
         let examples = manifest.artifact(&Role::Examples, FORMAT);
-        let graph = plan(manifest).map_or_else(|| onnx(manifest), Ok)?;
+        let graph = artifact::runnable(manifest)?;
+        artifact::explain(manifest, graph);
         let (graph, labels, examples) =
             futures_util::try_join!(get(Some(graph)), get(labels), get(examples))?;
         Ok(Parts {
@@ -221,7 +223,7 @@ impl Loader {
         if !dunlin_engine::is_plan(&graph) {
             return Ok(Model::load(name, graph, options)?);
         }
-        let (registry, onnx) = (self.registry.clone(), onnx(manifest)?.clone());
+        let (registry, onnx) = (self.registry.clone(), artifact::onnx(manifest)?.clone());
         // Plans are loaded and run on blocking threads alone.
         let runtime = tokio::runtime::Handle::current();
         let source: OnnxSource =
@@ -250,41 +252,6 @@ impl Loader {
             Err(failed) => Err(Error::new(ErrorKind::ModelUnusable, failed)),
         }
     }
-}
-
-/// The best plan that this host can run, if the version has one.
-fn plan(manifest: &Manifest) -> Option<&Artifact> {
-    let fits = manifest.artifacts.iter().filter_map(|artifact| {
-        let target: Target = artifact.target.as_deref()?.parse().ok()?;
-        let fits = artifact.role == Role::Model
-            && artifact.format == PLAN_FORMAT
-            && artifact.engine.as_deref() == Some(ENGINE)
-            && target.runs_here();
-        fits.then_some((target.rank(), artifact))
-    });
-    let best = fits.max_by_key(|(rank, _)| *rank);
-    let plans = || manifest.artifacts.iter().filter(|artifact| artifact.format == PLAN_FORMAT);
-    if best.is_none() && plans().next().is_some() {
-        let made = plans().map(|plan| {
-            let of = |what: &Option<String>| what.clone().unwrap_or_default();
-            format!("{} by {}", of(&plan.target), of(&plan.engine))
-        });
-        tracing::info!(
-            model = %manifest.name, version = %manifest.version, host = %Target::host(),
-            plans = made.collect::<Vec<_>>().join(", "), "no plan fits this host: loading the ONNX file"
-        );
-    }
-    best.map(|(_, artifact)| artifact)
-}
-
-/// The portable artifact.
-fn onnx(manifest: &Manifest) -> Result<&Artifact, Error> {
-    manifest.artifact(&Role::Model, "onnx").ok_or_else(|| {
-        Error::new(
-            ErrorKind::ModelUnusable,
-            "its manifest names no artifact of format onnx",
-        )
-    })
 }
 
 /// Runs a model that has no examples once, on zeros, so that the first request finds its plan made.

@@ -53,7 +53,7 @@ struct Thread {
 }
 
 pub(crate) async fn bench(arguments: BenchArgs, context: &Context) -> Result<(), Failure> {
-    let (name, bytes) = source::onnx(&arguments.model, context).await?;
+    let (name, bytes) = source::runnable(&arguments.model, context).await?;
     let task = Task::start(context.output, format!("measuring {name}"));
     let measured = tokio::task::spawn_blocking(move || measure(name, bytes, &arguments))
         .await

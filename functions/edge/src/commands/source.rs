@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use dunlin_registry::{Manifest, ModelRef, Registry, Role};
+use dunlin_engine::OnnxSource;
+use dunlin_registry::{Artifact, Manifest, ModelRef, Registry, Role};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -11,35 +12,84 @@ use crate::progress::Task;
 
 /// The ONNX bytes of `model`, and how to call it.
 pub(crate) async fn onnx(model: &str, context: &Context) -> Result<(String, Bytes), Failure> {
-    let path = Path::new(model);
-    if is_file(path) {
-        let bytes = tokio::fs::read(path)
-            .await
-            .map_err(|error| Failure::file(path, &error))?;
-        let name = path
-            .file_stem()
-            .unwrap_or(path.as_os_str())
-            .to_string_lossy()
-            .into_owned();
-        return Ok((name, bytes.into()));
+    if let Some(file) = read_file(model).await? {
+        return Ok(file);
     }
+    let (registry, manifest) = published(model, context).await?;
+    let bytes = fetch(&registry, &manifest, onnx_of(&manifest)?, context).await?;
+    Ok((manifest.name.to_string(), bytes))
+}
+
+/// What a host would load here.
+pub(crate) struct Runnable {
+    pub(crate) name: String,
+    /// A plan, or ONNX.
+    pub(crate) bytes: Bytes,
+    /// For a plan of the store: where inputs of other shapes find the ONNX file.
+    pub(crate) onnx: Option<OnnxSource>,
+}
+
+/// The file, or of a model in the store, what a host would load here: a plan that fits, else ONNX.
+pub(crate) async fn runnable(model: &str, context: &Context) -> Result<Runnable, Failure> {
+    if let Some((name, bytes)) = read_file(model).await? {
+        let onnx = None;
+        return Ok(Runnable { name, bytes, onnx });
+    }
+    let (registry, manifest) = published(model, context).await?;
+    let artifact = dunlin_serving::runnable(&manifest)?;
+    let bytes = fetch(&registry, &manifest, artifact, context).await?;
+    let onnx = onnx_of(&manifest)?.clone();
+    let runtime = tokio::runtime::Handle::current();
+    Ok(Runnable {
+        name: manifest.name.to_string(),
+        bytes,
+        onnx: Some(Box::new(move || {
+            Ok(runtime.block_on(registry.blob(&onnx, None))?)
+        })),
+    })
+}
+
+/// The file, where `model` is meant as one.
+async fn read_file(model: &str) -> Result<Option<(String, Bytes)>, Failure> {
+    let path = Path::new(model);
+    if !is_file(path) {
+        return Ok(None);
+    }
+    let bytes = tokio::fs::read(path)
+        .await
+        .map_err(|error| Failure::file(path, &error))?;
+    let name = path.file_stem().unwrap_or(path.as_os_str());
+    Ok(Some((name.to_string_lossy().into_owned(), bytes.into())))
+}
+
+async fn published(model: &str, context: &Context) -> Result<(Registry, Manifest), Failure> {
     let reference: ModelRef = model.parse()?;
     let registry = context.registry().await?;
     let manifest = manifest(&registry, &reference).await?;
-    let Some(artifact) = manifest.artifact(&Role::Model, "onnx") else {
-        return Err(Exit::Invalid.failure(format!(
+    Ok((registry, manifest))
+}
+
+fn onnx_of(manifest: &Manifest) -> Result<&Artifact, Failure> {
+    let artifact = manifest.artifact(&Role::Model, "onnx");
+    artifact.ok_or_else(|| {
+        Exit::Invalid.failure(format!(
             "version {} of {} has no ONNX file",
             manifest.version, manifest.name
-        )));
-    };
-    let task = Task::bytes(
-        context.output,
-        format!("fetching {}", manifest.name),
-        artifact.size,
-    );
+        ))
+    })
+}
+
+async fn fetch(
+    registry: &Registry,
+    manifest: &Manifest,
+    artifact: &Artifact,
+    context: &Context,
+) -> Result<Bytes, Failure> {
+    let what = format!("fetching {}", manifest.name);
+    let task = Task::bytes(context.output, what, artifact.size);
     let bytes = registry.blob(artifact, Some(task.callback())).await?;
     task.done();
-    Ok((manifest.name.to_string(), bytes))
+    Ok(bytes)
 }
 
 /// The manifest that a reference names now.

@@ -3,7 +3,9 @@
 //! tract's own operator does the same, and can't be made outside of tract: this one can be written
 //! down in a plan.
 
-use tract_onnx::prelude::{DatumTypeExt, TVec, TractResult, TypedFact, TypedModel, TypedNode, TypedOp, tvec};
+use tract_onnx::prelude::{
+    DatumTypeExt, TVec, TractResult, TypedFact, TypedModel, TypedNode, TypedOp, tvec,
+};
 use tract_onnx::tract_core::internal::{
     EvalContext, EvalOp, Op, ShapeFact, StaticName, TValue, TensorView, as_op, bail, ensure,
     op_as_typed_op, op_out_of_plan,
@@ -70,7 +72,11 @@ impl Pack {
             return Ok(None);
         };
         // These don't copy their input, and only the kernels of one maker have them.
-        if packed.packers.iter().any(|format| format.is::<StridedKMajor>()) {
+        if packed
+            .packers
+            .iter()
+            .any(|format| format.is::<StridedKMajor>())
+        {
             return Ok(None);
         }
         let (inputs, outputs) = graph.node_facts(node.id)?;
@@ -79,11 +85,13 @@ impl Pack {
             let axis = axes.iter_all_axes().find(|axis| axis.repr == name);
             axis.and_then(|axis| axis.inputs.first()?.first().copied())
         };
-        Ok(of_input('K').zip(of_input('M')).map(|(k_axis, mn_axis)| Self {
-            formats: packed.packers.clone(),
-            k_axis,
-            mn_axis,
-        }))
+        Ok(of_input('K')
+            .zip(of_input('M'))
+            .map(|(k_axis, mn_axis)| Self {
+                formats: packed.packers.clone(),
+                k_axis,
+                mn_axis,
+            }))
     }
 
     fn modes(&self) -> TractResult<ModePicker> {

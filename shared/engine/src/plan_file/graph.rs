@@ -21,13 +21,20 @@ pub(super) fn write(
     // Inputs that nothing reads are part of the signature all the same.
     let inputs = graph.inputs.iter().map(|input| input.node);
     let mut kept: Vec<usize> = inputs.collect();
-    kept.extend(order.into_iter().filter(|id| !graph.inputs.iter().any(|input| input.node == *id)));
+    kept.extend(
+        order
+            .into_iter()
+            .filter(|id| !graph.inputs.iter().any(|input| input.node == *id)),
+    );
     for (at, &id) in kept.iter().enumerate() {
         place[id] = Some(at as u32);
     }
     let outlet = |outlet: &OutletId| {
         let node = place[outlet.node].ok_or_else(|| {
-            Error::new(ErrorKind::Failed, "the graph reads a node that it never runs")
+            Error::new(
+                ErrorKind::Failed,
+                "the graph reads a node that it never runs",
+            )
         })?;
         Ok(Outlet {
             node,
@@ -142,7 +149,10 @@ fn read_node(
 fn outlets(graph: &TypedModel, records: &[Outlet]) -> Result<Vec<OutletId>> {
     let outlet = |record: &Outlet| {
         let (node, slot) = (record.node as usize, record.slot as usize);
-        let known = graph.nodes.get(node).is_some_and(|node| slot < node.outputs.len());
+        let known = graph
+            .nodes
+            .get(node)
+            .is_some_and(|node| slot < node.outputs.len());
         known.then(|| OutletId::new(node, slot)).ok_or_else(|| {
             Error::invalid_model("no sound plan: a node reads one that comes after it")
         })

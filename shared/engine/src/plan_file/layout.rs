@@ -34,7 +34,11 @@ pub(super) fn write(header: &Header, constants: &[u8]) -> Result<Bytes> {
     file.resize(skip, 0);
     file.extend_from_slice(MAGIC);
     file.extend_from_slice(&VERSION.to_le_bytes());
-    file.extend_from_slice(&u32::try_from(records.len()).map_err(too_long)?.to_le_bytes());
+    file.extend_from_slice(
+        &u32::try_from(records.len())
+            .map_err(too_long)?
+            .to_le_bytes(),
+    );
     file.extend_from_slice(&(at as u64).to_le_bytes());
     file.extend_from_slice(&(constants.len() as u64).to_le_bytes());
     file.extend_from_slice(&records);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::TractResult;
-use tract_onnx::tract_core::internal::{DimLike, ExoticFact, ToDim};
 use tract_onnx::tract_core::internal::Blob;
+use tract_onnx::tract_core::internal::{DimLike, ExoticFact, ToDim};
 use tract_onnx::tract_core::tract_data::half::f16;
 use tract_onnx::tract_core::tract_linalg::MmmDispatch;
 use tract_onnx::tract_core::tract_linalg::mmm::{
@@ -57,9 +57,12 @@ impl Format {
 
     pub(super) fn build(&self) -> Result<Box<dyn MMMInputFormat>> {
         let kernel = kernel(&self.kernel)?;
-        let (left, right) = kernel.packings().get(self.packing as usize).ok_or_else(|| {
-            Error::invalid_model(format!("kernel \"{}\" has no such layout", self.kernel))
-        })?;
+        let (left, right) = kernel
+            .packings()
+            .get(self.packing as usize)
+            .ok_or_else(|| {
+                Error::invalid_model(format!("kernel \"{}\" has no such layout", self.kernel))
+            })?;
         Ok(if self.right {
             right.clone()
         } else {

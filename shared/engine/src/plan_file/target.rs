@@ -72,9 +72,9 @@ impl Target {
         use Target::{Aarch64, Aarch64Neoverse, X86_64, X86_64V3, X86_64V4};
         match (self, Self::host()) {
             (target, host) if target == host => true,
-            (X86_64, X86_64V3 | X86_64V4)
-            | (X86_64V3, X86_64V4)
-            | (Aarch64, Aarch64Neoverse) => true,
+            (X86_64, X86_64V3 | X86_64V4) | (X86_64V3, X86_64V4) | (Aarch64, Aarch64Neoverse) => {
+                true
+            }
             _ => false,
         }
     }

@@ -198,8 +198,7 @@ async fn a_blob_with_a_wrong_digest_is_never_served() {
         .manifest(&name("digits"), Version::FIRST)
         .await
         .expect("it is there");
-    let digest = manifest
-        .artifact(&Role::Model, "onnx")
+    let digest = dunlin_serving::runnable(&manifest)
         .expect("a graph")
         .digest
         .to_string();

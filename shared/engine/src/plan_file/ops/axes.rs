@@ -63,9 +63,13 @@ impl Axes {
                 dims,
                 strides,
             } => {
-                let size = dims.iter().try_fold(1_usize, |all, &dim| all.checked_mul(dim));
+                let size = dims
+                    .iter()
+                    .try_fold(1_usize, |all, &dim| all.checked_mul(dim));
                 if size != Some(*len) || !is_row_major(dims, strides) || !mapping.is_ascii() {
-                    return Err(Error::invalid_model("no sound plan: a shape of other strides"));
+                    return Err(Error::invalid_model(
+                        "no sound plan: a shape of other strides",
+                    ));
                 }
                 Box::new(IntoShape {
                     mapping: mapping.parse().map_err(refused)?,

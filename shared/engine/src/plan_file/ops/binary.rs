@@ -108,7 +108,9 @@ fn fast(function: &str, by_scalar: bool, facts: &[&TypedFact]) -> Result<Box<dyn
     let mut scratch = TypedModel::default();
     let inputs = sources(&mut scratch, facts)?;
     let op = TypedBinOp(by_name(function)?, None);
-    let wired = scratch.wire_node("op", op.clone(), &inputs).map_err(refused)?;
+    let wired = scratch
+        .wire_node("op", op.clone(), &inputs)
+        .map_err(refused)?;
     scratch.select_output_outlets(&wired).map_err(refused)?;
     let node = scratch.node(wired[0].node);
     let patch = op.codegen(&scratch, node).map_err(refused)?;
@@ -119,10 +121,14 @@ fn fast(function: &str, by_scalar: bool, facts: &[&TypedFact]) -> Result<Box<dyn
             node.op_is::<OptBinUnicast>()
         }
     };
-    let found = patch.as_ref().and_then(|patch| patch.nodes().iter().find(is_it));
+    let found = patch
+        .as_ref()
+        .and_then(|patch| patch.nodes().iter().find(is_it));
     let found = found.filter(|node| node.inputs.len() == 2 && node.inputs[0] != node.inputs[1]);
     found.map(|node| node.op.clone()).ok_or_else(|| {
-        Error::invalid_model(format!("no sound plan: \"{function}\" has no fast form here"))
+        Error::invalid_model(format!(
+            "no sound plan: \"{function}\" has no fast form here"
+        ))
     })
 }
 
@@ -144,17 +150,23 @@ fn chain(steps: &[(String, bool)], facts: &[&TypedFact]) -> Result<Box<dyn Typed
     scratch.select_output_outlets(&[wire]).map_err(refused)?;
     let head = facts.len();
     let node = scratch.nodes.get(head).ok_or_else(broken)?;
-    let patch = node.op.fuse(&scratch, node).map_err(refused)?.ok_or_else(broken)?;
-    let fused = patch.nodes().iter().find_map(|node| node.op_as::<OptBinChain>());
-    let fused = fused.filter(|fused| fused.steps.len() == steps.len()).ok_or_else(broken)?;
+    let patch = node
+        .op
+        .fuse(&scratch, node)
+        .map_err(refused)?
+        .ok_or_else(broken)?;
+    let fused = patch
+        .nodes()
+        .iter()
+        .find_map(|node| node.op_as::<OptBinChain>());
+    let fused = fused
+        .filter(|fused| fused.steps.len() == steps.len())
+        .ok_or_else(broken)?;
     Ok(Box::new(fused.clone()))
 }
 
 /// Inputs of these facts, whatever their values.
-pub(super) fn sources(
-    scratch: &mut TypedModel,
-    facts: &[&TypedFact],
-) -> Result<TVec<OutletId>> {
+pub(super) fn sources(scratch: &mut TypedModel, facts: &[&TypedFact]) -> Result<TVec<OutletId>> {
     let mut outlets = tvec![];
     for (at, fact) in facts.iter().enumerate() {
         let source = scratch.add_source(format!("input {at}"), fact.without_value());

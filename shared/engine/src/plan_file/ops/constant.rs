@@ -30,10 +30,19 @@ pub(in crate::plan_file) enum Constant {
 /// A tensor: its numbers in the constants, little-endian, in row-major order.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::plan_file) enum TensorRecord {
-    Numbers { fact: Fact, bytes: Span },
-    Strings { shape: Vec<usize>, items: Vec<String> },
+    Numbers {
+        fact: Fact,
+        bytes: Span,
+    },
+    Strings {
+        shape: Vec<usize>,
+        items: Vec<String>,
+    },
     /// Dimensions whose values are known.
-    Dimensions { shape: Vec<usize>, items: Vec<i64> },
+    Dimensions {
+        shape: Vec<usize>,
+        items: Vec<i64>,
+    },
 }
 
 impl Constant {
@@ -69,7 +78,9 @@ impl Constant {
                 batch,
                 matrices,
             } => {
-                let items = batch.iter().try_fold(1_usize, |all, &dim| all.checked_mul(dim));
+                let items = batch
+                    .iter()
+                    .try_fold(1_usize, |all, &dim| all.checked_mul(dim));
                 if items != Some(matrices.len()) {
                     return Err(Error::invalid_model(
                         "no sound plan: a batch has not the matrices that it says",
@@ -122,10 +133,15 @@ impl TensorRecord {
                 let bytes = constants.get(*bytes)?;
                 let datum = fact.datatype.build();
                 if !datum.unquantized().is_copy() {
-                    return Err(Error::invalid_model("no sound plan: a constant of no numbers"));
+                    return Err(Error::invalid_model(
+                        "no sound plan: a constant of no numbers",
+                    ));
                 }
                 let one = datum.size_of();
-                let len = fact.shape.iter().try_fold(one, |all, &dim| all.checked_mul(dim));
+                let len = fact
+                    .shape
+                    .iter()
+                    .try_fold(one, |all, &dim| all.checked_mul(dim));
                 if len != Some(bytes.len()) {
                     return Err(Error::invalid_model(
                         "no sound plan: a constant has not the bytes that its shape needs",
@@ -133,9 +149,7 @@ impl TensorRecord {
                 }
                 tensor_of(datum, &fact.shape, &bytes)
             }
-            Self::Strings { shape, items } => {
-                tensor1(items).into_shape(shape).map_err(refused)
-            }
+            Self::Strings { shape, items } => tensor1(items).into_shape(shape).map_err(refused),
             Self::Dimensions { shape, items } => {
                 let dims: Vec<TDim> = items.iter().map(|&dim| TDim::Val(dim)).collect();
                 tensor1(&dims).into_shape(shape).map_err(refused)

@@ -67,7 +67,10 @@ impl Origins {
             }
             let facts = graph.node_input_facts(node.id).ok();
             let inputs = facts.and_then(|facts| {
-                facts.into_iter().map(|fact| Fact::of(&fact.without_value())).collect()
+                facts
+                    .into_iter()
+                    .map(|fact| Fact::of(&fact.without_value()))
+                    .collect()
             });
             if let Some((convolution, inputs)) = Plain::of(node.op()).zip(inputs) {
                 let origin = Origin {
@@ -89,7 +92,9 @@ impl Origin {
         let facts: Vec<TypedFact> = self.inputs.iter().map(Fact::build).collect();
         let inputs = sources(&mut scratch, &facts.iter().collect::<Vec<_>>())?;
         let conv = self.convolution.build()?;
-        let wired = scratch.wire_node("conv", conv.clone(), &inputs).map_err(refused)?;
+        let wired = scratch
+            .wire_node("conv", conv.clone(), &inputs)
+            .map_err(refused)?;
         scratch.select_output_outlets(&wired).map_err(refused)?;
         let node = scratch.node(wired[0].node);
         let patch = conv.codegen(&scratch, node).map_err(refused)?;
@@ -125,7 +130,9 @@ impl Plain {
 
     fn build(&self) -> Result<Box<dyn TypedOp>> {
         if self.groups == 0 {
-            return Err(Error::invalid_model("no sound plan: a convolution of no groups"));
+            return Err(Error::invalid_model(
+                "no sound plan: a convolution of no groups",
+            ));
         }
         let pool_spec = self.pooling.build()?;
         let kernel = self.kernel.build();
@@ -165,7 +172,9 @@ impl Convolution {
         let mut named = parts.filter(|part| part.name() == self.operator.as_str());
         named.next().ok_or_else(|| {
             let operator = &self.operator;
-            Error::invalid_model(format!("no sound plan: no convolution has a part {operator}"))
+            Error::invalid_model(format!(
+                "no sound plan: no convolution has a part {operator}"
+            ))
         })
     }
 }

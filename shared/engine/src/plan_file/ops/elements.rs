@@ -10,9 +10,7 @@ use tract_onnx::tract_core::ops::nn::gelu_approximate::GeluApproximate;
 use tract_onnx::tract_core::ops::nn::gelu_exact::GeluExact;
 use tract_onnx::tract_core::ops::nn::silu::Silu;
 use tract_onnx::tract_core::ops::nn::{HardSwish, LeakyRelu, Sigmoid};
-use tract_onnx::tract_core::ops::quant::{
-    DequantizeLinearF32, QuantizeLinearI8, QuantizeLinearU8,
-};
+use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, QuantizeLinearI8, QuantizeLinearU8};
 use tract_onnx::tract_core::ops::{identity::Identity, math};
 
 use crate::error::{Error, Result};
@@ -22,7 +20,10 @@ use crate::plan_file::record::Number;
 pub(in crate::plan_file) enum Elements {
     Identity,
     Cast(Number),
-    DequantizeLinear { scale: f32, zero_point: i32 },
+    DequantizeLinear {
+        scale: f32,
+        zero_point: i32,
+    },
     /// An element-wise function, and the datatype of its result where that isn't the input's.
     Function(Function, Option<Number>),
 }
@@ -31,12 +32,27 @@ pub(in crate::plan_file) enum Elements {
 pub(in crate::plan_file) enum Function {
     /// A function without parameters, by name.
     Plain(String),
-    LeakyRelu { alpha: f32 },
-    PowConst { exponent: f32 },
-    Gelu { fast: bool },
-    IsInf { positive: bool, negative: bool },
-    QuantizeU8 { scale: f32, zero_point: u8 },
-    QuantizeI8 { scale: f32, zero_point: i8 },
+    LeakyRelu {
+        alpha: f32,
+    },
+    PowConst {
+        exponent: f32,
+    },
+    Gelu {
+        fast: bool,
+    },
+    IsInf {
+        positive: bool,
+        negative: bool,
+    },
+    QuantizeU8 {
+        scale: f32,
+        zero_point: u8,
+    },
+    QuantizeI8 {
+        scale: f32,
+        zero_point: i8,
+    },
 }
 
 macro_rules! plain_functions {

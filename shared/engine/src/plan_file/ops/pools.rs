@@ -76,9 +76,11 @@ impl Pool {
     }
 
     pub(super) fn build(&self, facts: &[&TypedFact]) -> Result<Box<dyn TypedOp>> {
-        let input = facts.first().filter(|fact| fact.shape.as_concrete().is_some());
-        let input = input
-            .ok_or_else(|| Error::invalid_model("no sound plan: a pool without an input"))?;
+        let input = facts
+            .first()
+            .filter(|fact| fact.shape.as_concrete().is_some());
+        let input =
+            input.ok_or_else(|| Error::invalid_model("no sound plan: a pool without an input"))?;
         match self {
             Self::Max { pooling, indices } => {
                 let pool_spec = pooling.build_for(input)?;
@@ -107,7 +109,9 @@ impl Pool {
 
 fn geometry(spec: &PoolSpec, input: &TypedFact) -> Result<PoolGeometry> {
     let geometry = spec.compute_geo(&input.shape).map_err(refused)?;
-    geometry.optimize_if(input.shape.as_concrete()).map_err(refused)
+    geometry
+        .optimize_if(input.shape.as_concrete())
+        .map_err(refused)
 }
 
 impl Pooling {
@@ -187,7 +191,9 @@ impl Pooling {
         let spec = self.build()?;
         let batch = usize::from(spec.data_format.has_n());
         if input.rank() != spec.kernel_shape.len() + 1 + batch {
-            return Err(Error::invalid_model("no sound plan: a window of another rank"));
+            return Err(Error::invalid_model(
+                "no sound plan: a window of another rank",
+            ));
         }
         Ok(spec)
     }

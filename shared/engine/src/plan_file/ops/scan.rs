@@ -28,8 +28,12 @@ pub(in crate::plan_file) enum Scan {
         outputs: Vec<Output>,
     },
     /// What an LSTM cell does after its products.
-    Lstm { hidden: usize },
-    Gru { hidden: usize },
+    Lstm {
+        hidden: usize,
+    },
+    Gru {
+        hidden: usize,
+    },
     /// A whole GRU layer.
     GruLayer(GruLayer),
 }
@@ -115,7 +119,9 @@ impl Scan {
                 let scans = inputs.iter().any(|input| matches!(input, Input::Scan(..)));
                 let fits = inputs.len() == body.inputs.len() && outputs.len() == body.outputs.len();
                 if !fits || !scans {
-                    return Err(Error::invalid_model("no sound plan: a loop that scans nothing"));
+                    return Err(Error::invalid_model(
+                        "no sound plan: a loop that scans nothing",
+                    ));
                 }
                 let scan = TractScan {
                     skip: *skip,
@@ -166,7 +172,9 @@ impl GruLayer {
         let weights = weights
             .ok_or_else(|| Error::invalid_model("no sound plan: a GRU without its weights"))?;
         inputs[slot] = scratch.add_const("weights", weights).map_err(refused)?;
-        let wired = scratch.wire_node("gru", layer.clone(), &inputs).map_err(refused)?;
+        let wired = scratch
+            .wire_node("gru", layer.clone(), &inputs)
+            .map_err(refused)?;
         let node = scratch.node(wired[0].node);
         let patch = layer.codegen(&scratch, node).map_err(refused)?;
         let nodes = patch.as_ref().map_or(&[][..], |patch| patch.nodes());
@@ -202,7 +210,10 @@ impl Output {
             None => None,
         };
         Some(Self {
-            scan: mapping.scan.as_ref().map(|(slot, info)| (*slot, info.axis, info.chunk)),
+            scan: mapping
+                .scan
+                .as_ref()
+                .map(|(slot, info)| (*slot, info.axis, info.chunk)),
             full_dim,
             last_value_slot: mapping.last_value_slot,
             state: mapping.state,
@@ -211,7 +222,9 @@ impl Output {
 
     fn build(&self) -> OutputMapping<TDim> {
         OutputMapping {
-            scan: self.scan.map(|(slot, axis, chunk)| (slot, ScanInfo { axis, chunk })),
+            scan: self
+                .scan
+                .map(|(slot, axis, chunk)| (slot, ScanInfo { axis, chunk })),
             full_dim_hint: self.full_dim.map(TDim::Val),
             last_value_slot: self.last_value_slot,
             state: self.state,

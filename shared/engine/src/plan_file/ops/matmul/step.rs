@@ -90,7 +90,6 @@ pub(super) enum Stored {
     },
 }
 
-
 /// What a step must fit: the result, the inputs of the product, and its size.
 pub(super) struct Place<'a> {
     pub(super) result: &'a Fact,
@@ -193,9 +192,8 @@ impl Step {
                     && size(*column).is_some_and(|size| size >= place.n),
             ),
             Self::Add(stored, input, along) => {
-                let same = size(*input).is_some_and(|size| {
-                    size == place.result.shape.iter().product::<usize>()
-                });
+                let same = size(*input)
+                    .is_some_and(|size| size == place.result.shape.iter().product::<usize>());
                 holds(same && in_result(along, *input) && stored.fits(place))
             }
             Self::Scale { .. } => Ok(()),
@@ -276,7 +274,9 @@ type Extractor = tract_onnx::tract_core::tract_linalg::mmm::PanelExtractor;
 
 fn extractor_named(name: &str) -> Result<Extractor> {
     let known = MmmDispatch::native().panel_extractors().iter();
-    let found = known.filter(|extractor| extractor.runnable()).find(|known| known.name == name);
+    let found = known
+        .filter(|extractor| extractor.runnable())
+        .find(|known| known.name == name);
     found.cloned().ok_or_else(|| {
         Error::unsupported(format!("this machine doesn't run the extractor \"{name}\""))
     })
@@ -429,7 +429,10 @@ impl Stored {
                 else {
                     return false;
                 };
-                let end = last.saturating_add(rows).saturating_add(columns).saturating_add(item);
+                let end = last
+                    .saturating_add(rows)
+                    .saturating_add(columns)
+                    .saturating_add(item);
                 end <= stride
             }
         }
