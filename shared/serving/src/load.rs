@@ -224,10 +224,12 @@ impl Loader {
             return Ok(Model::load(name, graph, options)?);
         }
         let (registry, onnx) = (self.registry.clone(), artifact::onnx(manifest)?.clone());
-        // Plans are loaded and run on blocking threads alone.
+        // Most runs are on threads of our own; a short one may be on a thread of the runtime.
         let runtime = tokio::runtime::Handle::current();
-        let source: OnnxSource =
-            Box::new(move || Ok(runtime.block_on(registry.blob(&onnx, None))?));
+        let source: OnnxSource = Box::new(move || {
+            let blob = || runtime.block_on(registry.blob(&onnx, None));
+            Ok(tokio::task::block_in_place(blob)?)
+        });
         Ok(Model::load_plan(name, &graph, Some(source), options)?)
     }
 

@@ -4,13 +4,12 @@ use std::fmt::Write as _;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use cpu_time::ProcessTime;
 use dunlin_engine::{LoadOptions, Model, NodeTime};
 use dunlin_protocol::NamedTensor;
 use serde::Serialize;
 
-use super::source;
+use super::source::{self, Runnable};
 use crate::cli::BenchArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -53,19 +52,20 @@ struct Thread {
 }
 
 pub(crate) async fn bench(arguments: BenchArgs, context: &Context) -> Result<(), Failure> {
-    let (name, bytes) = source::runnable(&arguments.model, context).await?;
-    let task = Task::start(context.output, format!("measuring {name}"));
-    let measured = tokio::task::spawn_blocking(move || measure(name, bytes, &arguments))
+    let runnable = source::runnable(&arguments.model, context).await?;
+    let task = Task::start(context.output, format!("measuring {}", runnable.name));
+    let measured = tokio::task::spawn_blocking(move || measure(runnable, &arguments))
         .await
         .map_err(|error| Failure::failed(format!("the measurement broke off: {error}")))??;
     task.done();
     context.output.answer(&measured, || measured.describe())
 }
 
-fn measure(name: String, bytes: Bytes, arguments: &BenchArgs) -> Result<Measurement, Failure> {
+fn measure(runnable: Runnable, arguments: &BenchArgs) -> Result<Measurement, Failure> {
+    let Runnable { name, bytes, onnx } = runnable;
     let started = Instant::now();
     let model = if dunlin_engine::is_plan(&bytes) {
-        Model::load_plan(&name, &bytes, None, &LoadOptions::default())?
+        Model::load_plan(&name, &bytes, onnx, &LoadOptions::default())?
     } else {
         Model::load(&name, bytes, &LoadOptions::default())?
     };

@@ -1,10 +1,12 @@
 //! Loads, evictions, moves, failures and the end, while requests come in.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_registry::{Alias, Draft, Manifest, ModelName, Role, Version};
+use dunlin_registry::{Alias, Artifact, Draft, Manifest, ModelName, Role, Version};
 use http::StatusCode;
+use serde_json::json;
 
 use crate::support::{Served, blank, options, picture};
 
@@ -213,6 +215,30 @@ async fn a_blob_with_a_wrong_digest_is_never_served() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.json()["kind"], "model_unusable");
     assert!(answer.text().contains(hex), "{}", answer.text());
+}
+
+/// A batch of three rows that see one another: the plan is for one row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shape_that_was_not_compiled_is_answered_from_the_onnx_file() {
+    let served = Served::empty(options()).await;
+    let path = "../engine/tests/data/batch_as_one.onnx";
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
+    let manifest = served.publish_from(path, "rows").await;
+    let format = |loaded: &Artifact| loaded.format.clone();
+    let loaded = dunlin_serving::runnable(&manifest).expect("a graph");
+    assert_eq!(format(loaded), dunlin_engine::PLAN_FORMAT);
+    let body = |rows: usize| {
+        let data: Vec<usize> = (0..rows * 8).collect();
+        let input = json!({"name": "x", "datatype": "FP32", "shape": [rows, 8], "data": data});
+        json!({ "inputs": [input] }).to_string()
+    };
+    for rows in [1, 3, 1] {
+        let answer = served
+            .post("/v2/models/rows/infer", body(rows))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        assert_eq!(answer.json()["outputs"][0]["shape"][0], rows);
+    }
 }
 
 #[tokio::test]

@@ -97,9 +97,14 @@ impl Served {
 
     /// Publishes the digits model under a name.
     pub(crate) async fn publish(&self, name: &str) -> Manifest {
+        self.publish_from(digits(), name).await
+    }
+
+    /// Publishes a file or folder under a name.
+    pub(crate) async fn publish_from(&self, path: PathBuf, name: &str) -> Manifest {
         let name = name.to_owned();
         let verified = tokio::task::spawn_blocking(move || {
-            let candidate = Candidate::read(&digits(), Some(&name)).expect("it reads");
+            let candidate = Candidate::read(&path, Some(&name)).expect("it reads");
             let compiled = candidate
                 .compile(&CompileOptions::default())
                 .expect("it compiles");
