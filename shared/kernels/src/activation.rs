@@ -1,10 +1,12 @@
 //! Activations: on whole slices, and as the end of another kernel.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Isa;
 use crate::simd::{Simd, Task};
 
 /// A function of one number that follows a convolution or a product.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Activation {
     /// x
     None,

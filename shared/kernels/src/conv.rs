@@ -4,6 +4,8 @@ mod bands;
 mod tile;
 mod weights;
 
+use serde::{Deserialize, Serialize};
+
 use crate::simd::{Simd, Task};
 use crate::{Activation, Isa, Window};
 use bands::Bands;
@@ -12,7 +14,7 @@ use bands::Bands;
 ///
 /// Groups must hold whole blocks of channels, in and out (see [`Conv::is_supported`]); where each channel is a group of
 /// its own, [`crate::Depthwise`] is the kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conv {
     /// Channels in.
     pub inputs: usize,

@@ -1,5 +1,7 @@
 //! Convolution in which each channel is a group of its own.
 
+use serde::{Deserialize, Serialize};
+
 use crate::activation::Apply;
 use crate::simd::{Simd, Task};
 use crate::{Activation, Isa, Window};
@@ -7,7 +9,7 @@ use crate::{Activation, Isa, Window};
 mod tile;
 
 /// A depthwise convolution, for one shape of its input.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Depthwise {
     /// Channels in and out.
     pub channels: usize,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -9,7 +11,7 @@ use crate::simd::{Avx2, Avx512};
 use crate::simd::{Portable, Simd, Task};
 
 /// An instruction set that kernels exist for. It also fixes the layout: a block of channels is one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Isa {
     /// Plain Rust, on any processor.
     Portable,

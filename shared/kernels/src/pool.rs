@@ -1,10 +1,12 @@
 //! Pooling of blocked channels.
 
+use serde::{Deserialize, Serialize};
+
 use crate::simd::{Simd, Task};
 use crate::{Isa, Window};
 
 /// What is made of the positions under a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Pooling {
     /// The greatest number.
     Max,
@@ -18,7 +20,7 @@ pub enum Pooling {
 }
 
 /// A pooling, for one shape of its input.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     /// Channels in and out.
     pub channels: usize,

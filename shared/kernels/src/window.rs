@@ -1,7 +1,9 @@
 //! The window that slides over a plane in a convolution or a pooling.
 
+use serde::{Deserialize, Serialize};
+
 /// Extents and steps in height and width.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Window {
     /// Taps: rows and columns.
     pub kernel: [usize; 2],

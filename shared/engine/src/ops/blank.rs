@@ -4,6 +4,8 @@ use std::cell::RefCell;
 
 use tract_onnx::prelude::{Tensor, TractResult};
 
+use super::in_place::InPlace;
+
 /// A tensor whose numbers the caller is about to write, every one.
 #[allow(unsafe_code)]
 pub(super) fn blank(shape: &[usize]) -> TractResult<Tensor> {
@@ -11,8 +13,11 @@ pub(super) fn blank(shape: &[usize]) -> TractResult<Tensor> {
     unsafe { Tensor::uninitialized::<f32>(shape) }
 }
 
-/// The numbers of a tensor.
+/// The numbers of a tensor, wherever they lie.
 pub(super) fn numbers(tensor: &Tensor) -> TractResult<&[f32]> {
+    if let Some(here) = tensor.storage_as::<InPlace>() {
+        return Ok(here.numbers());
+    }
     tensor.try_as_plain_ram()?.as_slice::<f32>()
 }
 

@@ -11,14 +11,21 @@ mod blocking;
 mod chain;
 mod convolution;
 mod depthwise;
+mod in_place;
 mod pack;
 mod planes;
 mod pooling;
 mod reorder;
 mod window;
 
+pub(crate) use affine::Affine;
 pub(crate) use blocking::block;
+pub(crate) use convolution::Convolution;
+pub(crate) use depthwise::DepthwiseConvolution;
+pub(crate) use in_place::{InPlace, reads_in_place};
 pub(crate) use pack::{Pack, adopt};
+pub(crate) use pooling::BlockedPool;
+pub(crate) use reorder::{FromBlocked, ToBlocked};
 
 use tract_onnx::prelude::{TractResult, TypedFact};
 use tract_onnx::tract_core::internal::{TVec, format_err};

@@ -8,6 +8,7 @@ use super::ops::{OpRecord, Origins};
 use super::record::{GraphRecord, NodeRecord, Outlet};
 use crate::Limits;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ops::reads_in_place;
 
 /// Writes a graph down, without the nodes that no output needs.
 pub(super) fn write(
@@ -70,7 +71,18 @@ fn write_op(
     let facts = graph
         .node_input_facts(node.id)
         .map_err(|error| Error::from_tract(ErrorKind::Failed, "writing a plan", error))?;
-    let record = OpRecord::of(node, origins, constants)?.ok_or_else(unwritable)?;
+    let readers = &node.outputs[0].successors;
+    let in_place = !readers.is_empty()
+        && readers
+            .iter()
+            .all(|reader| reads_in_place(graph.node(reader.node), reader.slot));
+    let in_place = in_place
+        .then(|| OpRecord::in_place(node.op(), constants))
+        .flatten();
+    let record = match in_place {
+        Some(record) => record,
+        None => OpRecord::of(node, origins, constants)?.ok_or_else(unwritable)?,
+    };
     let again = record
         .build(&facts, constants)
         .map_err(|error| unwritable().caused_by(error))?;

@@ -233,9 +233,7 @@ async fn a_shape_that_was_not_compiled_is_answered_from_the_onnx_file() {
         json!({ "inputs": [input] }).to_string()
     };
     for rows in [1, 3, 1] {
-        let answer = served
-            .post("/v2/models/rows/infer", body(rows))
-            .await;
+        let answer = served.post("/v2/models/rows/infer", body(rows)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         assert_eq!(answer.json()["outputs"][0]["shape"][0], rows);
     }

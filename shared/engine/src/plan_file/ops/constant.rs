@@ -11,6 +11,7 @@ use tract_onnx::tract_core::tract_linalg::mmm::PackedMatrixStorage;
 
 use super::refused;
 use crate::error::{Error, Result};
+use crate::ops::InPlace;
 use crate::plan_file::constants::{Constants, Span, Writer};
 use crate::plan_file::packed::Matrix;
 use crate::plan_file::record::{Fact, Number};
@@ -19,6 +20,11 @@ use crate::plan_file::record::{Fact, Number};
 pub(in crate::plan_file) enum Constant {
     Source(Fact),
     Tensor(TensorRecord),
+    /// Single-precision numbers that their readers take where they lie.
+    InPlace {
+        shape: Vec<usize>,
+        bytes: Span,
+    },
     /// Packed matrices, one an item of a batch of this shape.
     Packed {
         datatype: Number,
@@ -66,8 +72,26 @@ impl Constant {
         TensorRecord::of(tensor, constants).map(Self::Tensor)
     }
 
+    /// The same for a constant that is only read by operators which take it where it lies.
+    pub(in crate::plan_file) fn in_place(op: &dyn Op, constants: &mut Writer) -> Option<Self> {
+        let tensor = op.downcast_ref::<Const>()?.val();
+        let plain = || tensor.has_plain_ram_storage().then(|| tensor.as_bytes());
+        let bytes = InPlace::bytes(tensor).or_else(plain)?;
+        (tensor.datum_type() == DatumType::F32).then(|| Self::InPlace {
+            shape: tensor.shape().to_vec(),
+            bytes: constants.add(bytes),
+        })
+    }
+
     pub(super) fn build(&self, constants: &dyn Constants) -> Result<Box<dyn TypedOp>> {
         match self {
+            Self::InPlace { shape, bytes } => {
+                let constant = InPlace::constant(shape, constants.get(*bytes)?).map_err(refused)?;
+                let constant = constant.ok_or_else(|| {
+                    Error::invalid_model("no sound plan: weights of another size")
+                })?;
+                Ok(Box::new(constant))
+            }
             Self::Source(fact) => Ok(Box::new(TypedSource { fact: fact.build() })),
             Self::Tensor(tensor) => {
                 let tensor = Arc::new(tensor.build(constants)?);

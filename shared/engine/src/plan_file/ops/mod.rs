@@ -7,6 +7,7 @@
 mod arrays;
 mod axes;
 mod binary;
+mod blocked;
 mod constant;
 mod convolution;
 mod elements;
@@ -18,6 +19,7 @@ mod scan;
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::{TractError, TypedFact, TypedNode, TypedOp};
+use tract_onnx::tract_core::internal::Op;
 
 pub(crate) use convolution::Origins;
 
@@ -31,6 +33,7 @@ pub(super) enum OpRecord {
     Array(arrays::Array),
     Axes(axes::Axes),
     Binary(binary::Binary),
+    Blocked(blocked::Blocked),
     Convolution(convolution::Convolution),
     Elements(elements::Elements),
     MatMul(Box<matmul::MatMul>),
@@ -56,6 +59,7 @@ impl OpRecord {
             .or_else(|| arrays::Array::of(op, constants).map(Self::Array))
             .or_else(|| axes::Axes::of(op).map(Self::Axes))
             .or_else(|| binary::Binary::of(op).map(Self::Binary))
+            .or_else(|| blocked::Blocked::of(op).map(Self::Blocked))
             .or_else(|| elements::Elements::of(op).map(Self::Elements))
             .or_else(|| {
                 matmul::MatMul::of(node, constants).map(|matmul| Self::MatMul(Box::new(matmul)))
@@ -64,6 +68,11 @@ impl OpRecord {
             .or_else(|| reductions::Reduction::of(op, constants).map(Self::Reduction))
             .or_else(|| resize::Resizing::of(op).map(Self::Resize))
             .or_else(|| convolution::Convolution::of(op, origins).map(Self::Convolution)))
+    }
+
+    /// The record of a constant that its readers take where it lies.
+    pub(super) fn in_place(op: &dyn Op, constants: &mut Writer) -> Option<Self> {
+        constant::Constant::in_place(op, constants).map(Self::Constant)
     }
 
     /// The operator, for inputs of these facts.
@@ -77,6 +86,7 @@ impl OpRecord {
             Self::Array(record) => record.build(constants),
             Self::Axes(record) => record.build(),
             Self::Binary(record) => record.build(facts),
+            Self::Blocked(record) => record.build(),
             Self::Convolution(record) => record.build(),
             Self::Elements(record) => record.build(),
             Self::MatMul(record) => record.build(facts, constants),

@@ -1,0 +1,148 @@
+//! Our own operators on blocked channels: plain data, written down as it is.
+
+use dunlin_kernels::{Activation, Conv, Depthwise, Isa, Pool, Window};
+use serde::{Deserialize, Serialize};
+use tract_onnx::prelude::TypedOp;
+use tract_onnx::tract_core::internal::Op;
+
+use crate::error::{Error, Result};
+use crate::ops::{Affine, BlockedPool, Convolution, DepthwiseConvolution, FromBlocked, ToBlocked};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::plan_file) struct Blocked {
+    isa: Isa,
+    work: Work,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Work {
+    Convolution {
+        conv: Conv,
+        residual: bool,
+    },
+    Depthwise(Depthwise),
+    Pool(Pool),
+    Affine {
+        scale: bool,
+        shift: bool,
+        activation: Activation,
+    },
+    ToBlocked {
+        channels: usize,
+    },
+    FromBlocked {
+        channels: usize,
+        rank: usize,
+    },
+}
+
+impl Blocked {
+    pub(super) fn of(op: &dyn Op) -> Option<Self> {
+        let (isa, work) = if let Some(op) = op.downcast_ref::<Convolution>() {
+            let conv = op.conv.clone();
+            let residual = op.residual;
+            (op.isa, Work::Convolution { conv, residual })
+        } else if let Some(op) = op.downcast_ref::<DepthwiseConvolution>() {
+            (op.isa, Work::Depthwise(op.depthwise.clone()))
+        } else if let Some(op) = op.downcast_ref::<BlockedPool>() {
+            (op.isa, Work::Pool(op.pool.clone()))
+        } else if let Some(op) = op.downcast_ref::<Affine>() {
+            let work = Work::Affine {
+                scale: op.scale,
+                shift: op.shift,
+                activation: op.activation,
+            };
+            (op.isa, work)
+        } else if let Some(op) = op.downcast_ref::<ToBlocked>() {
+            let channels = op.channels;
+            (op.isa, Work::ToBlocked { channels })
+        } else {
+            let op = op.downcast_ref::<FromBlocked>()?;
+            let (channels, rank) = (op.channels, op.rank);
+            (op.isa, Work::FromBlocked { channels, rank })
+        };
+        Some(Self { isa, work })
+    }
+
+    pub(super) fn build(&self) -> Result<Box<dyn TypedOp>> {
+        let isa = self.isa;
+        if !isa.is_available() {
+            return Err(Error::unsupported(format!("this machine has no {isa}"))
+                .with_cure("compile the plan for it, or load the ONNX file"));
+        }
+        Ok(match &self.work {
+            Work::Convolution { conv, residual } => {
+                window(&conv.window, conv.size, conv.inputs.max(conv.outputs))?;
+                if conv.groups == 0 || !conv.is_supported(isa) {
+                    return Err(strange());
+                }
+                Box::new(Convolution {
+                    isa,
+                    conv: conv.clone(),
+                    residual: *residual,
+                })
+            }
+            Work::Depthwise(depthwise) => {
+                window(&depthwise.window, depthwise.size, depthwise.channels)?;
+                Box::new(DepthwiseConvolution {
+                    isa,
+                    depthwise: depthwise.clone(),
+                })
+            }
+            Work::Pool(pool) => {
+                window(&pool.window, pool.size, pool.channels)?;
+                Box::new(BlockedPool {
+                    isa,
+                    pool: pool.clone(),
+                })
+            }
+            &Work::Affine {
+                scale,
+                shift,
+                activation,
+            } => Box::new(Affine {
+                isa,
+                scale,
+                shift,
+                activation,
+            }),
+            &Work::ToBlocked { channels } => Box::new(ToBlocked { isa, channels }),
+            &Work::FromBlocked { channels, rank } => Box::new(FromBlocked {
+                isa,
+                channels,
+                rank,
+            }),
+        })
+    }
+}
+
+/// A bound on channels, extents and steps: none of their products in a kernel overflows.
+const LARGEST: usize = 1 << 20;
+
+/// Numbers of a tensor.
+const NUMBERS: usize = 1 << 31;
+
+/// Checks that a window and the plane that it moves over are of a size that kernels can count.
+fn window(window: &Window, size: [usize; 2], channels: usize) -> Result<()> {
+    let steps = [window.kernel, window.stride, window.dilation];
+    let sound = steps
+        .iter()
+        .flatten()
+        .all(|&step| (1..=LARGEST).contains(&step))
+        && [window.before, window.after, size]
+            .iter()
+            .flatten()
+            .all(|&extent| extent <= LARGEST)
+        && (1..=LARGEST).contains(&channels);
+    let padded = [0, 1].map(|axis| size[axis] + window.before[axis] + window.after[axis]);
+    let numbers = |plane: [usize; 2]| plane[0].checked_mul(plane[1])?.checked_mul(channels);
+    let small = |plane| numbers(plane).is_some_and(|numbers| numbers <= NUMBERS);
+    if sound && small(padded) && small(window.kernel) {
+        return Ok(());
+    }
+    Err(strange())
+}
+
+fn strange() -> Error {
+    Error::invalid_model("no sound plan: a window that no kernel has")
+}
