@@ -161,6 +161,7 @@ Examples:
   dunlin push resnet.onnx                      # named after the file
   dunlin push export/model.onnx --name resnet
   dunlin push models/digits --alias production # with the labels and examples of its model.toml
+  dunlin push bert.onnx --example text.npz     # proven on these inputs, compiled for their shapes
 
 The model is checked, run on its examples (or on random inputs), and published as the next version.")]
     Push(PushArgs),
@@ -243,6 +244,9 @@ pub(crate) struct PushArgs {
     /// The model's name [default: from the model.toml, else from the file]
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Inputs to prove the model on and to compile it for, as `numpy.savez` writes them
+    #[arg(long = "example", value_name = "FILE.npz")]
+    pub(crate) examples: Vec<PathBuf>,
     /// Point this alias to the new version
     #[arg(long, value_name = "ALIAS")]
     pub(crate) alias: Option<dunlin_registry::Alias>,
@@ -254,6 +258,9 @@ pub(crate) struct CompileArgs {
     /// An .onnx file, or a directory with a model.toml
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
+    /// Inputs to prove the model on and to compile it for, as `numpy.savez` writes them
+    #[arg(long = "example", value_name = "FILE.npz")]
+    pub(crate) examples: Vec<PathBuf>,
     /// Write the plan to this file
     #[arg(short, long, value_name = "FILE.plan")]
     pub(crate) output: Option<PathBuf>,

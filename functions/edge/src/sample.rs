@@ -47,7 +47,7 @@ pub(crate) async fn publish_if_absent(registry: &Registry, output: Output) -> Re
     let name: ModelName = NAME.parse()?;
     if registry.versions(&name).await?.is_empty() {
         output.note("the store has no model \"digits\": publishing the built-in sample");
-        push::publish(registry, output, candidate).await?;
+        push::publish(registry, output, || Ok(candidate()?)).await?;
     }
     Ok(())
 }

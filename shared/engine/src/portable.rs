@@ -21,7 +21,7 @@ pub(crate) enum Portable {
     Closed,
     Open(Box<Opened>),
     /// Read when it is needed.
-    Later(Later),
+    Later(Box<Later>),
 }
 
 pub(crate) struct Opened {
@@ -42,11 +42,11 @@ impl Portable {
     }
 
     pub(crate) fn later(source: OnnxSource) -> Self {
-        Self::Later(Later {
+        Self::Later(Box::new(Later {
             source,
             opened: OnceLock::new(),
             opening: Mutex::new(()),
-        })
+        }))
     }
 
     /// The graph, read first if need be; none where the model has no other plans.

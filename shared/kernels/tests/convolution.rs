@@ -394,7 +394,7 @@ fn affine_passes() {
         let (channels, plane) = (rng.usize(1..40), rng.usize(1..300));
         let activation = ACTIVATIONS[case % ACTIVATIONS.len()];
         let input = numbers(&mut rng, channels * plane);
-        let mut some = |rng: &mut Rng| rng.bool().then(|| numbers(rng, channels));
+        let some = |rng: &mut Rng| rng.bool().then(|| numbers(rng, channels));
         let (scale, shift) = (some(&mut rng), some(&mut rng));
         let of = |lanes: &Option<Vec<f32>>, channel: usize, default: f32| {
             f64::from(lanes.as_ref().map_or(default, |lanes| lanes[channel]))

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 use dunlin_engine::{Limits, Report};
+use dunlin_protocol::NamedTensor;
 use dunlin_registry::ModelName;
 use dunlin_transforms::{Spec, parse_labels};
 
-use crate::{Description, Error, ErrorKind, Result, guess};
+use crate::{Description, Error, ErrorKind, Result, guess, tensors};
 
 /// A file other than the model may have so many bytes.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -35,6 +36,8 @@ pub struct GivenExample {
     pub name: String,
     /// By its ending.
     pub content_type: Option<String>,
+    /// Where the body begins with JSON and goes on with binary tensors: the bytes of the JSON.
+    pub header_length: Option<usize>,
     /// The label that must come first.
     pub label: Option<String>,
     /// The body of the request.
@@ -150,6 +153,7 @@ impl Candidate {
             Ok(GivenExample {
                 name: example.file.clone(),
                 content_type: content_type(&example.file),
+                header_length: None,
                 label: example
                     .label
                     .clone()
@@ -171,6 +175,19 @@ impl Candidate {
         };
         candidate.guess();
         Ok(candidate)
+    }
+
+    /// Adds tensors as an example: the model is proven on them, and its plan is for their shapes.
+    pub fn add_example(&mut self, name: &str, inputs: Vec<NamedTensor>) -> Result<()> {
+        let request = tensors::request(name, inputs)?;
+        self.examples.push(GivenExample {
+            name: name.to_owned(),
+            content_type: Some(request.content_type),
+            header_length: Some(request.header_length),
+            label: None,
+            body: request.body,
+        });
+        Ok(())
     }
 
     /// Fills in what the graph tells, and notes it.

@@ -54,6 +54,7 @@ mod plan;
 mod prove;
 mod publish;
 mod seeded;
+mod tensors;
 
 pub use candidate::{Candidate, GivenExample};
 pub use compile::{CompileOptions, Compiled};

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dunlin_engine::Model;
-use dunlin_protocol::{InferInput, InferRequest, NamedTensor, Parameters};
+use dunlin_protocol::NamedTensor;
+use dunlin_registry::Measured;
 use dunlin_registry::examples::{Example, ExampleLimits, ExamplePack, Failure};
-use dunlin_registry::{Measured, ModelName};
 use dunlin_transforms::Pipeline;
 
 use crate::plan::{ProvenPlan, Written};
 use crate::seeded::{self, DYNAMIC_SIZES};
-use crate::{Candidate, Compiled, Error, ErrorKind, Result};
+use crate::{Candidate, Compiled, Error, ErrorKind, Result, tensors};
 
 /// How a model is proven.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ impl Compiled {
             let mut example = Example {
                 name: given_example.name.clone(),
                 content_type: given_example.content_type.clone(),
-                header_length: None,
+                header_length: given_example.header_length,
                 label: given_example.label.clone(),
                 input: given_example.body.clone(),
                 outputs: Vec::new(),
@@ -243,7 +243,7 @@ impl Compiled {
                 let seed = options.seed.wrapping_add(done as u64);
                 let inputs = seeded::inputs(self.model.inputs(), dynamic, seed)?;
                 let outputs = self.model.run(inputs.clone())?;
-                example_of_tensors(&self.candidate.name, seed, inputs, outputs)
+                example_of_tensors(seed, inputs, outputs)
             })
             .collect()
     }
@@ -320,36 +320,18 @@ impl Verified {
 }
 
 fn example_of_tensors(
-    name: &ModelName,
     seed: u64,
     inputs: Vec<NamedTensor>,
     outputs: Vec<NamedTensor>,
 ) -> Result<Example> {
-    let inputs = inputs
-        .into_iter()
-        .map(|NamedTensor { name, tensor }| InferInput {
-            name,
-            parameters: Parameters::new(),
-            tensor,
-        });
-    let request = InferRequest {
-        inputs: inputs.collect(),
-        ..InferRequest::default()
-    };
-    let encoded = request.encode(true).map_err(|error| {
-        Error::new(
-            ErrorKind::Unproven,
-            format!("the seeded input of {name} makes no request: {error}"),
-        )
-        .because(error)
-    })?;
+    let name = format!("seed {seed}");
+    let request = tensors::request(&name, inputs)?;
     Ok(Example {
-        name: format!("seed {seed}"),
-        content_type: Some(encoded.content_type().to_owned()),
-        // A model without inputs has nothing binary: its request is JSON alone.
-        header_length: Some(encoded.header_length.unwrap_or(encoded.body.len())),
+        name,
+        content_type: Some(request.content_type),
+        header_length: Some(request.header_length),
         label: None,
-        input: encoded.body,
+        input: request.body,
         outputs,
     })
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dunlin_engine::{ENGINE, LoadOptions, Model, PLAN_FORMAT, Target};
+use dunlin_protocol::{NamedTensor, Tensor};
 use dunlin_publishing::{Candidate, CompileOptions, Error, ErrorKind, ProveOptions, Verified};
 use dunlin_registry::examples::{ExampleLimits, ExamplePack, FORMAT};
 use dunlin_registry::{Manifest, Registry, Role};
@@ -145,6 +146,24 @@ async fn the_sample_is_published_and_replayed() {
     };
     let blobs = registry.store().list("blobs/").await.unwrap().len();
     assert!(blobs == 3 + 1 || blobs == 3 + plans, "{blobs} blobs");
+}
+
+#[test]
+fn tensors_are_examples_too() {
+    let mut candidate = Candidate::read(&digits().join("model.onnx"), None).unwrap();
+    let image = Tensor::from_vec(vec![3, 1, 28, 28], vec![0.5_f32; 3 * 784]).unwrap();
+    let inputs = vec![NamedTensor::new("image", image)];
+    candidate.add_example("grey", inputs.clone()).unwrap();
+    let compiled = candidate.compile(&CompileOptions::default()).unwrap();
+    let wanted = compiled.model().run(inputs).unwrap();
+    let verified = compiled.prove(&quick()).unwrap();
+    let example = &verified.examples().examples[0];
+    assert_eq!(
+        (&*example.name, example.outputs[0].tensor.shape()),
+        ("grey", &[3, 10][..])
+    );
+    assert_eq!(example.outputs, wanted);
+    assert!(verified.plan().is_some());
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use dunlin_publishing::{Candidate, CompileOptions, ProveOptions, Verified};
+use dunlin_publishing::Verified;
 use dunlin_registry::Measured;
 use serde::Serialize;
 
+use super::push;
 use crate::cli::CompileArgs;
 use crate::context::Context;
 use crate::exit::Failure;
@@ -32,15 +33,9 @@ struct Artifact {
 }
 
 pub(crate) async fn compile(arguments: CompileArgs, context: &Context) -> Result<(), Failure> {
-    let path = arguments.path;
+    let (path, examples) = (arguments.path, arguments.examples);
     let task = Task::start(context.output, "compiling and proving the model".to_owned());
-    let verified = tokio::task::spawn_blocking(move || {
-        Candidate::read(&path, None)?
-            .compile(&CompileOptions::default())?
-            .prove(&ProveOptions::default())
-    })
-    .await
-    .map_err(|error| Failure::failed(format!("the proof broke off: {error}")))??;
+    let verified = push::prove(move || push::read(&path, None, &examples)).await?;
     task.done();
     let mut compiled = Compiled::of(&verified);
     if let Some(file) = &arguments.output {

@@ -1,14 +1,16 @@
 //! `dunlin push`: the publish road, told step by step.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
-use dunlin_publishing::{Candidate, CompileOptions, ProveOptions};
+use dunlin_publishing::{Candidate, CompileOptions, ProveOptions, Verified};
 use dunlin_registry::{Alias, Manifest, Registry, Version};
 use serde::Serialize;
 
 use crate::cli::PushArgs;
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::npz;
 use crate::output::{self, Output};
 use crate::progress::Task;
 
@@ -25,8 +27,8 @@ struct Pushed {
 pub(crate) async fn push(arguments: PushArgs, context: &Context) -> Result<(), Failure> {
     // First of all the store: a long proof is for nothing when there is none.
     let registry = context.registry().await?;
-    let (path, name) = (arguments.path, arguments.name);
-    let candidate = move || Candidate::read(&path, name.as_deref());
+    let (path, name, examples) = (arguments.path, arguments.name, arguments.examples);
+    let candidate = move || read(&path, name.as_deref(), &examples);
     let (manifest, notes) = publish(&registry, context.output, candidate).await?;
     if let Some(alias) = &arguments.alias {
         registry
@@ -43,20 +45,41 @@ pub(crate) async fn push(arguments: PushArgs, context: &Context) -> Result<(), F
     context.output.answer(&pushed, || pushed.describe())
 }
 
+/// Reads a candidate, with the arrays of these archives as examples.
+pub(crate) fn read(
+    path: &Path,
+    name: Option<&str>,
+    examples: &[PathBuf],
+) -> Result<Candidate, Failure> {
+    let mut candidate = Candidate::read(path, name)?;
+    for example in examples {
+        let inputs = npz::read(example)?;
+        candidate.add_example(&example.display().to_string(), inputs)?;
+    }
+    Ok(candidate)
+}
+
+/// Reads, compiles and proves, on a thread that may block.
+pub(crate) async fn prove(
+    candidate: impl FnOnce() -> Result<Candidate, Failure> + Send + 'static,
+) -> Result<Verified, Failure> {
+    let proof = move || -> Result<Verified, Failure> {
+        let compiled = candidate()?.compile(&CompileOptions::default())?;
+        Ok(compiled.prove(&ProveOptions::default())?)
+    };
+    tokio::task::spawn_blocking(proof)
+        .await
+        .map_err(|error| Failure::failed(format!("the proof broke off: {error}")))?
+}
+
 /// Reads, compiles, proves and publishes; gives the manifest, and notes on what was inferred.
 pub(crate) async fn publish(
     registry: &Registry,
     output: Output,
-    candidate: impl FnOnce() -> dunlin_publishing::Result<Candidate> + Send + 'static,
+    candidate: impl FnOnce() -> Result<Candidate, Failure> + Send + 'static,
 ) -> Result<(Manifest, Vec<String>), Failure> {
     let task = Task::start(output, "checking and proving the model");
-    let verified = tokio::task::spawn_blocking(move || {
-        candidate()?
-            .compile(&CompileOptions::default())?
-            .prove(&ProveOptions::default())
-    })
-    .await
-    .map_err(|error| Failure::failed(format!("the proof broke off: {error}")))??;
+    let verified = prove(candidate).await?;
     task.done();
     let notes = verified.candidate().notes().to_vec();
     let what = format!("publishing {}", verified.candidate().name());

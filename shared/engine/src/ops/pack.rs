@@ -82,8 +82,8 @@ impl Pack {
         let (inputs, outputs) = graph.node_facts(node.id)?;
         let axes = node.op.axes_mapping(&inputs, &outputs)?;
         let of_input = |name: char| {
-            let axis = axes.iter_all_axes().find(|axis| axis.repr == name);
-            axis.and_then(|axis| axis.inputs.first()?.first().copied())
+            let found = axes.iter_all_axes().find(|axis| axis.repr == name);
+            found.and_then(|axis| axis.inputs.first()?.first().copied())
         };
         Ok(of_input('K')
             .zip(of_input('M'))

@@ -110,6 +110,9 @@ pub(super) enum Number {
     QI32(i32, f32),
 }
 
+/// What was asked for can't be written down.
+pub(super) struct NoRecord;
+
 impl Number {
     pub(super) fn of(datum: DatumType) -> Option<Self> {
         let quantized = |params: QParams| params.zp_scale();
@@ -140,8 +143,15 @@ impl Number {
                 let (zero_point, scale) = quantized(params);
                 Self::QI32(zero_point, scale)
             }
-            _ => return None,
+            DatumType::Blob => return None,
         })
+    }
+
+    /// The same for a datatype that may be missing; an error where there is one without a record.
+    pub(super) fn optional(datum: Option<DatumType>) -> Result<Option<Self>, NoRecord> {
+        datum
+            .map(|datum| Self::of(datum).ok_or(NoRecord))
+            .transpose()
     }
 
     pub(super) fn build(self) -> DatumType {

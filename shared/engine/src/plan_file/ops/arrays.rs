@@ -124,10 +124,7 @@ impl Array {
             });
         }
         if let Some(op) = op.downcast_ref::<Gather>() {
-            let datatype = match op.output_type {
-                Some(datatype) => Some(Number::of(datatype)?),
-                None => None,
-            };
+            let datatype = Number::optional(op.output_type).ok()?;
             return Some(Self::Gather {
                 axis: op.axis,
                 datatype,

@@ -69,10 +69,7 @@ impl Binary {
             return Some(Self::Where);
         }
         if let Some(TypedBinOp(function, datatype)) = op.downcast_ref() {
-            let datatype = match datatype {
-                Some(datatype) => Some(Number::of(*datatype)?),
-                None => None,
-            };
+            let datatype = Number::optional(*datatype).ok()?;
             return Some(Self::Broadcast(name_of(&**function)?, datatype));
         }
         if let Some(op) = op.downcast_ref::<OptBinByScalar>() {

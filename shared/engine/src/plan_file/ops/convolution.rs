@@ -106,10 +106,7 @@ impl Origin {
 impl Plain {
     fn of(op: &dyn Op) -> Option<Self> {
         if let Some(conv) = op.downcast_ref::<Conv>() {
-            let quantized = match conv.q_params {
-                Some(datatype) => Some(Number::of(datatype)?),
-                None => None,
-            };
+            let quantized = Number::optional(conv.q_params).ok()?;
             return Some(Self {
                 pooling: Pooling::of(&conv.pool_spec),
                 kernel: KernelOrder::of(conv.kernel_fmt),

@@ -98,10 +98,7 @@ impl Elements {
             });
         }
         let ElementWiseOp(function, datatype) = op.downcast_ref()?;
-        let datatype = match datatype {
-            Some(datatype) => Some(Number::of(*datatype)?),
-            None => None,
-        };
+        let datatype = Number::optional(*datatype).ok()?;
         Some(Self::Function(Function::of(&**function)?, datatype))
     }
 

@@ -58,10 +58,7 @@ enum Padding {
 impl Pool {
     pub(super) fn of(op: &dyn Op) -> Option<Self> {
         if let Some(pool) = op.downcast_ref::<OptMaxPool>() {
-            let indices = match pool.with_index_outputs {
-                Some(datatype) => Some(Number::of(datatype)?),
-                None => None,
-            };
+            let indices = Number::optional(pool.with_index_outputs).ok()?;
             return Some(Self::Max {
                 pooling: Pooling::of(&pool.pool_spec),
                 indices,

@@ -59,7 +59,7 @@ impl Reduction {
         if let Some(softmax) = op.downcast_ref::<Softmax>() {
             return Some(Self::Softmax {
                 axes: softmax.axes.to_vec(),
-                quantized: number(softmax.quant_output_dt)?,
+                quantized: Number::optional(softmax.quant_output_dt).ok()?,
                 log: softmax.kind == SoftmaxKind::LogSoftmax,
             });
         }
@@ -73,8 +73,8 @@ impl Reduction {
         Some(Self::ScaledRmsNorm {
             axis: norm.axis,
             epsilon: TensorRecord::of(&norm.eps, constants)?,
-            result: number(norm.out_dt)?,
-            rounded: number(norm.scale_dt)?,
+            result: Number::optional(norm.out_dt).ok()?,
+            rounded: Number::optional(norm.scale_dt).ok()?,
         })
     }
 
@@ -113,14 +113,6 @@ impl Reduction {
                 scale_dt: rounded.map(Number::build),
             }),
         })
-    }
-}
-
-/// The outer option: whether it could be written down.
-fn number(datatype: Option<tract_onnx::prelude::DatumType>) -> Option<Option<Number>> {
-    match datatype {
-        Some(datatype) => Number::of(datatype).map(Some),
-        None => Some(None),
     }
 }
 

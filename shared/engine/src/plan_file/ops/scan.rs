@@ -39,6 +39,7 @@ pub(in crate::plan_file) enum Scan {
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools)] // tract's own switches, one by one.
 pub(in crate::plan_file) struct GruLayer {
     hidden: usize,
     has_bias: bool,

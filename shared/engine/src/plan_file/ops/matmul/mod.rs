@@ -59,10 +59,7 @@ impl MatMul {
             });
         }
         let einsum = node.op_as::<EinSum>()?;
-        let quantized = match einsum.q_params {
-            Some(datatype) => Some(Number::of(datatype)?),
-            None => None,
-        };
+        let quantized = Number::optional(einsum.q_params).ok()?;
         Some(Self::EinSum {
             axes: einsum.axes.to_string(),
             operating: Number::of(einsum.operating_dt)?,
