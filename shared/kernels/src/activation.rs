@@ -95,7 +95,7 @@ impl Task for Apply<'_> {
 
 /// Replaces every number by `f` of it; the rest that fills no vector goes through a copy.
 #[inline(always)]
-fn each<S: Simd>(s: S, values: &mut [f32], f: impl Fn(S::V) -> S::V) {
+pub(crate) fn each<S: Simd>(s: S, values: &mut [f32], f: impl Fn(S::V) -> S::V) {
     let mut vectors = values.chunks_exact_mut(S::LANES);
     for vector in &mut vectors {
         // SAFETY: the chunk is one vector long.

@@ -47,6 +47,7 @@ mod depthwise;
 mod isa;
 mod layout;
 mod pool;
+mod quantize;
 mod simd;
 mod window;
 
@@ -57,4 +58,5 @@ pub use depthwise::Depthwise;
 pub use isa::Isa;
 pub use layout::{from_blocked, to_blocked};
 pub use pool::{Pool, Pooling};
+pub use quantize::Steps;
 pub use window::Window;

@@ -1,7 +1,7 @@
 //! Every kernel on every instruction set of this machine against a naive reference, over shapes drawn at random.
 
 use dunlin_kernels::{
-    Activation, Conv, Depthwise, Isa, Operands, Pool, Pooling, Window, affine, from_blocked,
+    Activation, Conv, Depthwise, Isa, Operands, Pool, Pooling, Steps, Window, affine, from_blocked,
     to_blocked,
 };
 use fastrand::Rng;
@@ -423,5 +423,20 @@ fn affine_passes() {
             let got = dense(isa, channels, plane, &got);
             assert_close(&got, &wanted, 2e-6, &(isa, activation));
         }
+    }
+}
+
+#[test]
+fn steps_are_rounded_to() {
+    let steps = Steps {
+        scale: 0.25,
+        zero: 3.0,
+        range: [0.0, 255.0],
+    };
+    for isa in isas() {
+        let mut values = [0.0, 0.25, 0.3, 0.375, 0.125, -0.75, -9.0, 63.0, 64.0];
+        steps.round(isa, &mut values);
+        let wanted = [0.0, 0.25, 0.25, 0.5, 0.0, -0.75, -0.75, 63.0, 63.0];
+        assert_close(&values, &wanted, 0.0, &isa);
     }
 }

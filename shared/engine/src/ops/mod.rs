@@ -11,6 +11,7 @@ mod blocking;
 mod chain;
 mod convolution;
 mod depthwise;
+mod fake_quantize;
 mod in_place;
 mod pack;
 mod planes;
@@ -18,10 +19,14 @@ mod pooling;
 mod reorder;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use affine::Affine;
 pub(crate) use blocking::block;
 pub(crate) use convolution::Convolution;
 pub(crate) use depthwise::DepthwiseConvolution;
+pub(crate) use fake_quantize::FakeQuantize;
 pub(crate) use in_place::{InPlace, reads_in_place};
 pub(crate) use pack::{Pack, adopt};
 pub(crate) use pooling::BlockedPool;

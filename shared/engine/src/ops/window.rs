@@ -1,7 +1,9 @@
 //! Which convolutions are ours: from tract's description to that of a kernel.
 
 use dunlin_kernels::{Activation, Conv, Depthwise, Isa, Window};
-use tract_onnx::prelude::{Datum, OutletId, Tensor, TractResult, TypedModel, TypedNode};
+use tract_onnx::prelude::{
+    Datum, IntoArcTensor, IntoTValue, OutletId, Tensor, TractResult, TypedModel, TypedNode,
+};
 use tract_onnx::tract_core::internal::{Arc, format_err};
 use tract_onnx::tract_core::ops::cnn::{Conv as TractConv, KernelFormat, PoolSpec};
 use tract_onnx::tract_core::ops::nn::DataFormat;
@@ -35,11 +37,11 @@ impl Found {
         };
         let planes = Planes::of(model.outlet_fact(input).ok()?)?;
         let output = Planes::of(&node.outputs.first()?.fact)?;
-        let constant = |outlet| {
-            let constant = model.outlet_fact(outlet).ok()?.konst.clone()?;
+        let numbers = |outlet| {
+            let constant = constant(model, outlet, DEPTH)?;
             (constant.datum_type() == f32::datum_type()).then_some(constant)
         };
-        let (weights, bias) = (constant(weights)?, constant(bias)?);
+        let (weights, bias) = (numbers(weights)?, numbers(bias)?);
         if op.q_params.is_some() || op.kernel_fmt != KernelFormat::OIHW {
             return None;
         }
@@ -74,6 +76,26 @@ impl Found {
         })
     }
 
+    /// Products of one run, those of empty lanes too.
+    pub(super) fn work(&self, isa: Isa) -> f64 {
+        let lanes = |channels| isa.blocks(channels) * isa.lanes();
+        let (planes, output) = (&self.planes, &self.output);
+        let each = match &self.kernel {
+            // The first layer's few inputs are read one by one.
+            Kernel::Dense(conv) if conv.inputs <= isa.lanes() / 2 => {
+                conv.inputs * lanes(conv.outputs) * conv.window.kernel[0] * conv.window.kernel[1]
+            }
+            Kernel::Dense(conv) => {
+                let inputs = lanes(conv.inputs / conv.groups);
+                inputs * lanes(conv.outputs) * conv.window.kernel[0] * conv.window.kernel[1]
+            }
+            Kernel::Depthwise(depthwise) => {
+                lanes(planes.channels) * depthwise.window.kernel[0] * depthwise.window.kernel[1]
+            }
+        };
+        (each * output.len() * output.items) as f64
+    }
+
     /// Weights as the file has them, and a bias for each output channel.
     pub(super) fn constants(&self) -> TractResult<(Vec<f32>, Vec<f32>)> {
         let weights = super::blank::numbers(&self.weights)?.to_vec();
@@ -84,6 +106,30 @@ impl Found {
         };
         Ok((weights, bias))
     }
+}
+
+/// Nodes between a constant and what it is turned into, at most.
+const DEPTH: usize = 6;
+
+/// A value that depends on constants alone. tract leaves such where they grow: weights that are dequantized.
+fn constant(model: &TypedModel, outlet: OutletId, depth: usize) -> Option<Arc<Tensor>> {
+    let fact = model.outlet_fact(outlet).ok()?;
+    if fact.konst.is_some() || depth == 0 {
+        return fact.konst.clone();
+    }
+    let node = model.node(outlet.node);
+    if node.inputs.is_empty() {
+        return None;
+    }
+    let inputs = node
+        .inputs
+        .iter()
+        .map(|&input| Some(constant(model, input, depth - 1)?.into_tvalue()));
+    let outputs = node
+        .op
+        .eval_out_of_plan(inputs.collect::<Option<_>>()?)
+        .ok()??;
+    Some(outputs.into_iter().nth(outlet.slot)?.into_arc_tensor())
 }
 
 /// The window of a convolution or pooling over these planes, and whether its padding is what the file says: rounding up

@@ -1,12 +1,14 @@
 //! Our own operators on blocked channels: plain data, written down as it is.
 
-use dunlin_kernels::{Activation, Conv, Depthwise, Isa, Pool, Window};
+use dunlin_kernels::{Activation, Conv, Depthwise, Isa, Pool, Steps, Window};
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::TypedOp;
 use tract_onnx::tract_core::internal::Op;
 
 use crate::error::{Error, Result};
-use crate::ops::{Affine, BlockedPool, Convolution, DepthwiseConvolution, FromBlocked, ToBlocked};
+use crate::ops::{
+    Affine, BlockedPool, Convolution, DepthwiseConvolution, FakeQuantize, FromBlocked, ToBlocked,
+};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::plan_file) struct Blocked {
@@ -34,6 +36,7 @@ enum Work {
         channels: usize,
         rank: usize,
     },
+    FakeQuantize(Steps),
 }
 
 impl Blocked {
@@ -53,6 +56,8 @@ impl Blocked {
                 activation: op.activation,
             };
             (op.isa, work)
+        } else if let Some(op) = op.downcast_ref::<FakeQuantize>() {
+            (op.isa, Work::FakeQuantize(op.steps))
         } else if let Some(op) = op.downcast_ref::<ToBlocked>() {
             let channels = op.channels;
             (op.isa, Work::ToBlocked { channels })
@@ -106,6 +111,7 @@ impl Blocked {
                 shift,
                 activation,
             }),
+            &Work::FakeQuantize(steps) => Box::new(FakeQuantize { isa, steps }),
             &Work::ToBlocked { channels } => Box::new(ToBlocked { isa, channels }),
             &Work::FromBlocked { channels, rank } => Box::new(FromBlocked {
                 isa,
