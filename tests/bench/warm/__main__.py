@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "models")]
 import operators  # noqa: E402  (the paths above are where these lie)
 import report  # noqa: E402
 from agreement import differences  # noqa: E402
-from engines import Failed, ours, theirs  # noqa: E402
+from engines import Failed, ours, plan, theirs  # noqa: E402
 
 HEADS = ["Model", "ours, ms", "onnxruntime, ms", "ratio", "processor, ms", "", "ratio", "load, ms", "", "ratio"]
 WARM_UP = 3
@@ -37,21 +37,21 @@ def abouts(models):
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(models.glob("*/about.json"))}
 
 
-def rounds(given, folder):
+def rounds(given, model, folder):
     """Pairs of measurements, ours and theirs; which one goes first changes from round to round."""
     for number in range(given.rounds):
-        turns = [("ours", lambda: ours(given.dunlin, folder, given.core, given.seconds, WARM_UP))]
+        turns = [("ours", lambda: ours(given.dunlin, model, folder, given.core, given.seconds, WARM_UP))]
         turns.append(("theirs", lambda: theirs(folder, given.core, given.seconds, WARM_UP)))
         measured = {side: measure() for side, measure in (turns if number % 2 == 0 else turns[::-1])}
         yield measured["ours"], measured["theirs"]
 
 
-def answer_is_right(given, folder):
+def answer_is_right(given, model, folder):
     """Raises `Failed` where our answer isn't onnxruntime's."""
     about = abouts(given.models)[folder.name]
     with tempfile.TemporaryDirectory() as work:
         answer = f"{work}/outputs.npz"
-        ours(given.dunlin, folder, given.core, 0, 0, "--outputs", answer)
+        ours(given.dunlin, model, folder, given.core, 0, 0, "--outputs", answer)
         found = differences(dict(np.load(answer)), dict(np.load(folder / "outputs.npz")))
     worst = max(found, key=found.get)
     if not found[worst] <= about["tolerance"]:
@@ -96,7 +96,8 @@ def section(given, rows, missing):
     text = [
         f"{report.machine()}. {given.rounds} rounds of {given.seconds:g} s a model and engine, one thread, on core "
         f"{given.core}. Wall time: the median run, and in brackets the rounds' least and greatest median. Pairs of "
-        "columns are ours and onnxruntime's; load is from bytes in memory to a model that is ready. A ratio is the "
+        "columns are ours and onnxruntime's; load is from bytes in memory to a model that is ready: of a plan, or of "
+        "ONNX where that is said, beside onnxruntime's session creation. A ratio is the "
         "median of the rounds' ratios: over 1, we are slower.",
         report.table(HEADS, [*(row.cells() for row in rows), last]),
     ]
@@ -128,8 +129,11 @@ def main():
             if given.profile:
                 print(f"\n{name}\n\n{operators.compare(given.dunlin, folder, given.core, given.seconds)}")
                 continue
-            answer_is_right(given, folder)
-            rows.append(Row(name, list(rounds(given, folder))))
+            with tempfile.TemporaryDirectory() as work:
+                model = plan(given.dunlin, folder, pathlib.Path(work) / "model.plan")
+                answer_is_right(given, model, folder)
+                shown = name if model.suffix == ".plan" else f"{name} (ONNX)"
+                rows.append(Row(shown, list(rounds(given, model, folder))))
             print(" | ".join(rows[-1].cells()), flush=True)
         except Failed as why:
             missing.append((name, str(why)))

@@ -29,9 +29,17 @@ def reason(text):
         return lines[-1] if lines else ""
 
 
-def ours(dunlin, folder, core, seconds, warm_up, *more):
-    """What `dunlin bench` measures."""
-    command = [str(dunlin), "--json", "--quiet", "bench", str(folder / "model.onnx")]
+def plan(dunlin, folder, target):
+    """Has `dunlin` compile the model for its input; gives the plan's file, or where there is none the ONNX file."""
+    command = [str(dunlin), "--json", "--quiet", "compile", str(folder / "model.onnx"), "--output", str(target)]
+    command += ["--example", str(folder / "inputs.npz")]
+    made = subprocess.run(command, capture_output=True, text=True)
+    return target if made.returncode == 0 else folder / "model.onnx"
+
+
+def ours(dunlin, model, folder, core, seconds, warm_up, *more):
+    """What `dunlin bench` measures on this file, a plan or ONNX."""
+    command = [str(dunlin), "--json", "--quiet", "bench", str(model)]
     command += ["--inputs", str(folder / "inputs.npz"), "--threads", "1"]
     return block([*command, "--seconds", str(seconds), "--warm-up", str(warm_up), *more], core)
 
