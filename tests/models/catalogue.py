@@ -143,7 +143,8 @@ def first_line(c):
     return {"x": samples.page(c.packages, 320, 48, (0, 0, 384, 40))}
 
 
-INT8 = {"precision": "int8", "tolerance": 2e-2}
+# A step of 8 bits here is several there: with its graph optimizations off, onnxruntime differs from itself by 2e-2.
+INT8 = {"precision": "int8", "tolerance": 5e-2}
 
 # Each after the one that it is made from.
 MODELS = [
