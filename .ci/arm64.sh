@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# dunlin and bootstrap for aarch64-unknown-linux-gnu: no symbol that Lambda's glibc lacks, the unit tests of engine and
-# transforms, and both hosts under qemu, with answers compared to this machine's own binaries.
+# dunlin and every function for aarch64-unknown-linux-gnu: no symbol that Lambda's glibc lacks, the unit tests of engine
+# and transforms, and both hosts under qemu, with answers compared to this machine's own binaries.
 # DUNLIN_ARM64_TOOLCHAIN names a folder that tests/tools/arm64.sh has filled already.
 set -euo pipefail
 target=aarch64-unknown-linux-gnu
@@ -13,12 +13,17 @@ cargo build --release # what the answers are compared with
 # shellcheck source=/dev/null
 source "$toolchain/env.sh"
 export CARGO_TARGET_DIR=$PWD/target/arm64
-# One selection for all of it: other crates would be other features, and another build.
-crates=(--release --target "$target" -p dunlin -p dunlin-predict -p dunlin-engine -p dunlin-transforms)
+# One selection and one call for all of it: other crates would be other features, and another build.
+mapfile -t functions < <(sed -n 's/^name = "\(dunlin.*\)"$/\1/p' functions/*/Cargo.toml | sort -u)
+mapfile -t programs < <(sed -n '/^\[\[bin\]\]/,/^path/s/^name = "\(.*\)"$/\1/p' functions/*/Cargo.toml)
+crates=(--profile arm64 --target "$target")
+for package in "${functions[@]}" dunlin-engine dunlin-transforms; do
+  crates+=(-p "$package")
+done
 cargo build "${crates[@]}" --bins --tests
 
-bin=$CARGO_TARGET_DIR/$target/release
-for program in dunlin bootstrap; do
+bin=$CARGO_TARGET_DIR/$target/arm64
+for program in "${programs[@]}"; do
   newest=$(aarch64-linux-gnu-objdump -T "$bin/$program" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)
   echo "$program: newest glibc symbol is $newest"
   [[ "$(printf '%s\n' "GLIBC_$glibc" "$newest" | sort -V | tail -n 1)" == "GLIBC_$glibc" ]] ||
@@ -27,6 +32,7 @@ done
 
 for cpu in cortex-a72 neoverse-n1; do
   echo "--- unit tests as $cpu"
-  ARM_CPU=$cpu cargo test "${crates[@]}" --lib
+  # `models` are the engine's cases: each operator that we rewrite or compute ourselves, beside onnxruntime's answer.
+  ARM_CPU=$cpu cargo test "${crates[@]}" --lib --test models
 done
 DUNLIN_ARM64_BIN=$bin .venv/bin/pytest -q -p no:cacheprovider tests/clients/test_arm64.py
