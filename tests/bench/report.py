@@ -5,6 +5,8 @@ import math
 import os
 import pathlib
 import re
+import shlex
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "performance.md"
@@ -23,7 +25,8 @@ def machine():
     """Date, processor, cores and load, in words."""
     load = os.getloadavg()
     cores = len(os.sched_getaffinity(0))
-    busy = f"load {load[0]:.1f} over the last minute, {load[2]:.1f} over fifteen"
+    nice = f", niceness {os.nice(0)}" if os.nice(0) else ""
+    busy = f"load {load[0]:.1f} over the last minute, {load[2]:.1f} over fifteen{nice}"
     return f"{datetime.date.today()}, {processor()}, {cores} cores, {busy}"
 
 
@@ -31,6 +34,13 @@ def table(heads, rows):
     """A Markdown table; columns after the first are figures."""
     lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def command(benchmark):
+    """The lines that give the same measurement again."""
+    lines = [".venv/bin/python tests/models/fetch.py", "cargo build --release"]
+    lines.append(shlex.join([".venv/bin/python", f"tests/bench/{benchmark}", *sys.argv[1:]]))
+    return "\n".join(["```", *lines, "```"])
 
 
 def geometric_mean(values):

@@ -219,8 +219,7 @@ def section(given, rows):
             "invocation takes beside the run (invoke) and the run (infer). Python's start is its imports; `warm` is "
             "the replay of golden examples, which only Dunlin does.",
             report.table(PHASES, [cells for row in rows for cells in row.phase_cells()]),
-            "```\n.venv/bin/python tests/models/fetch.py\ncargo build --release\n"
-            ".venv/bin/python tests/bench/cold --write\n```",
+            report.command("cold"),
         ]
     )
 

@@ -104,7 +104,7 @@ def section(given, rows, missing):
     if missing:
         text.append("Not measured, because not run or not right:")
         text.append("\n".join(f"- {name}: {why}" for name, why in missing))
-    text.append("```\n.venv/bin/python tests/models/fetch.py\n.venv/bin/python tests/bench/warm --write\n```")
+    text.append(report.command("warm"))
     return "\n\n".join(text)
 
 
