@@ -7,3 +7,5 @@ lock --override tests/clients/overrides.txt tests/clients/requirements.in --outp
 lock --no-deps tests/tools/requirements.in --output-file tests/tools/requirements.txt
 lock --no-deps tests/models/packages.in --output-file tests/models/packages.txt
 lock tests/bench/cold/requirements.in --output-file tests/bench/cold/requirements.txt
+lock tests/conformance/requirements.in --output-file tests/conformance/requirements.txt
+lock --no-deps tests/conformance/requirements-1.13.1.in --output-file tests/conformance/requirements-1.13.1.txt

@@ -1,13 +1,19 @@
-//! tract's reader of ONNX, set up once a process.
+//! tract's reader of ONNX with our operators, set up once a process.
 
 use std::sync::LazyLock;
 
 use tract_onnx::Onnx;
 
+use crate::ops;
+
 /// The reader. Declared shapes of inner values are ignored: several real models only load so,
 /// and with concrete input shapes nothing needs them.
 pub(crate) fn onnx() -> &'static Onnx {
-    static ONNX: LazyLock<Onnx> = LazyLock::new(|| tract_onnx::onnx().with_ignore_value_info(true));
+    static ONNX: LazyLock<Onnx> = LazyLock::new(|| {
+        let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        ops::onnx::register(&mut onnx.op_register);
+        onnx
+    });
     &ONNX
 }
 

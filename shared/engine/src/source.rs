@@ -37,7 +37,7 @@ pub(crate) struct Graph {
 impl Decoded {
     pub(crate) fn new(onnx: &[u8], limits: &Limits) -> Result<Self> {
         let mut proto = proto::decode(onnx, limits)?;
-        import::sort(&mut proto)?;
+        import::flatten(&mut proto, limits)?;
         Ok(Self { proto })
     }
 

@@ -1,12 +1,10 @@
 //! Operators: those the engine lacks, and those that tract would take and compute wrongly.
 
-use std::collections::HashSet;
-
 use tract_onnx::pb;
-use tract_onnx::pb::tensor_proto::DataType;
 
 use crate::error::Error;
 use crate::framework;
+use crate::import::has_lengths;
 use crate::proto::{attribute, graph, is_onnx, node_name, subgraphs, text};
 
 /// Operators of onnxruntime's own domain that tract reads with onnxruntime's meaning.
@@ -22,34 +20,16 @@ const CONTRIB: [&str; 7] = [
 
 /// Why the engine can't run the model; empty where it can, as far as can be seen here.
 pub(crate) fn problems(model: &pb::ModelProto) -> Vec<Error> {
-    let functions = model
-        .functions
-        .iter()
-        .map(|function| {
-            (
-                function.domain.as_deref().unwrap_or(""),
-                function.name.as_deref().unwrap_or(""),
-            )
-        })
-        .collect();
-    let mut search = Search {
-        functions,
-        half: false,
-        found: Vec::new(),
-    };
-    search.half = holds_half(graph(model));
+    let mut search = Search { found: Vec::new() };
     search.graph(graph(model));
     search.found
 }
 
-struct Search<'a> {
-    functions: HashSet<(&'a str, &'a str)>,
-    /// Whether a float16 tensor is anywhere in sight.
-    half: bool,
+struct Search {
     found: Vec<Error>,
 }
 
-impl Search<'_> {
+impl Search {
     fn graph(&mut self, graph: &pb::GraphProto) {
         for node in &graph.node {
             if let Some(problem) = self.missing(node).or_else(|| self.wrong(node)) {
@@ -64,16 +44,10 @@ impl Search<'_> {
     /// An operator that the engine lacks.
     fn missing(&self, node: &pb::NodeProto) -> Option<Error> {
         let (domain, op) = (node.domain.as_str(), node.op_type.as_str());
-        if self.functions.contains(&(domain, op)) {
-            return Some(
-                Error::unsupported("the operator is a function of the model")
-                    .with_cure("inline it: onnx.inliner.inline_local_functions(model)"),
-            );
-        }
         let known = framework::has_operator(op)
             && match domain {
                 "com.microsoft" => CONTRIB.contains(&op),
-                "ai.onnx.ml" => true,
+                "ai.onnx.ml" | "ai.onnx.preview" | "ai.onnx.preview.training" => true,
                 domain => is_onnx(domain),
             };
         if known {
@@ -98,10 +72,6 @@ impl Search<'_> {
     fn wrong(&self, node: &pb::NodeProto) -> Option<Error> {
         match node.op_type.as_str() {
             "LSTM" | "GRU" | "RNN" => recurrent(node),
-            "Celu" if self.half => Some(
-                Error::unsupported("Celu is wrong in float16")
-                    .with_cure("keep this node in float32"),
-            ),
             _ => None,
         }
     }
@@ -109,7 +79,7 @@ impl Search<'_> {
 
 /// The attributes of a recurrent node that tract ignores.
 fn recurrent(node: &pb::NodeProto) -> Option<Error> {
-    if text(node, "direction") == "reverse" {
+    if text(node, "direction") == "reverse" && !has_lengths(node) {
         // The import stage has rewritten those it could.
         return Some(
             Error::unsupported("direction=reverse before opset 10")
@@ -139,31 +109,5 @@ fn recurrent(node: &pb::NodeProto) -> Option<Error> {
         .map(|name| {
             Error::unsupported(format!("the attribute {name}"))
                 .with_cure("export the node without it")
-        })
-}
-
-fn holds_half(graph: &pb::GraphProto) -> bool {
-    let half = DataType::Float16 as i32;
-    let declared = |value: &pb::ValueInfoProto| {
-        let value = value
-            .r#type
-            .as_ref()
-            .and_then(|declared| declared.value.as_ref());
-        value.is_some_and(|pb::type_proto::Value::TensorType(tensor)| tensor.elem_type == half)
-    };
-    graph
-        .initializer
-        .iter()
-        .any(|weight| weight.data_type == half)
-        || graph
-            .input
-            .iter()
-            .chain(&graph.output)
-            .chain(&graph.value_info)
-            .any(declared)
-        || graph.node.iter().any(|node| {
-            node.op_type == "Cast"
-                && attribute(node, "to").is_some_and(|to| to.i == i64::from(half))
-                || subgraphs(node).any(holds_half)
         })
 }

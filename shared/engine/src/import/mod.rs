@@ -3,20 +3,25 @@
 //! One pass a file. A pass takes a whole model, knows nothing of the others, and leaves a graph
 //! that means the same. To add one: a file here, a line in [`apply`], a case in `tests/data`.
 
+mod contrib;
+mod functions;
 mod names;
 mod order;
 mod reverse_rnn;
 mod space_to_depth;
 mod typed_data;
 
+pub(crate) use reverse_rnn::has_lengths;
 use tract_onnx::pb;
 
+use crate::Limits;
 use crate::error::Result;
 use crate::proto::opset;
 
-/// Puts the nodes in the order of their evaluation; a cycle is an error.
-/// The checks of [`crate::check::structure`] read that order, so this comes before them.
-pub(crate) fn sort(model: &mut pb::ModelProto) -> Result<()> {
+/// Inlines functions and puts the nodes in the order of their evaluation; a cycle is an error.
+/// The checks of [`crate::check::structure`] read all nodes in that order, so this comes before.
+pub(crate) fn flatten(model: &mut pb::ModelProto, limits: &Limits) -> Result<()> {
+    functions::pass(model, limits)?;
     model.graph.as_mut().map_or(Ok(()), order::sort)
 }
 
@@ -27,6 +32,7 @@ pub(crate) fn apply(model: &mut pb::ModelProto) {
         return;
     };
     let mut names = names::Names::of(graph);
+    contrib::pass(graph);
     typed_data::pass(graph);
     reverse_rnn::pass(graph, opset, &mut names);
     space_to_depth::pass(graph, &mut names);

@@ -1,8 +1,8 @@
 //! LSTM, GRU and RNN with `direction=reverse`, which tract runs forward without a word.
 //!
 //! A reversed recurrence over `X` is the forward one over `X` turned round in time, its `Y` turned
-//! back; the last states are the same. `sequence_lens` needs no care: tract takes only those that
-//! name the whole length.
+//! back; the last states are the same. Where the items have lengths of their own, each is turned
+//! round in its own: `ops/onnx/recurrent.rs` does that.
 
 use tract_onnx::pb;
 
@@ -32,7 +32,9 @@ pub(super) fn pass(graph: &mut pb::GraphProto, opset: i64, names: &mut Names) {
 }
 
 fn is_reverse(node: &pb::NodeProto) -> bool {
-    matches!(node.op_type.as_str(), "LSTM" | "GRU" | "RNN") && text(node, "direction") == "reverse"
+    matches!(node.op_type.as_str(), "LSTM" | "GRU" | "RNN")
+        && text(node, "direction") == "reverse"
+        && !has_lengths(node)
 }
 
 /// Writes the forward node between two that turn time round.
@@ -85,4 +87,9 @@ fn turn(
     });
     nodes.push(rnn);
     nodes.extend(back);
+}
+
+/// Whether a recurrent node is given `sequence_lens`.
+pub(crate) fn has_lengths(node: &pb::NodeProto) -> bool {
+    node.input.get(4).is_some_and(|name| !name.is_empty())
 }

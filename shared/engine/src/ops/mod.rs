@@ -1,4 +1,5 @@
-//! Operators of our own, on blocked channels (see `dunlin_kernels`), and the pass that puts them into a graph.
+//! Operators of our own: those of ONNX that tract lacks ([`onnx`]); and those on blocked channels (see
+//! `dunlin_kernels`), with the pass that puts them into a graph.
 //!
 //! [`Pack`] stands in for an operator of tract's that can't be written down.
 //!
@@ -13,6 +14,7 @@ mod convolution;
 mod depthwise;
 mod fake_quantize;
 mod in_place;
+pub(crate) mod onnx;
 mod pack;
 mod planes;
 mod pooling;

@@ -229,6 +229,163 @@ def batches():
     case("two_inputs", made, {"b": b, "a": a}, {"y": a - b})
 
 
+def functions():
+    """Model-local functions: nested, with attributes of the call, an unused output and a subgraph."""
+    onnx_set = helper.make_opsetid("", 17)
+    scale = helper.make_node("Constant", [], ["by"])
+    scale.attribute.add(name="value_float", ref_attr_name="by", type=onnx.AttributeProto.FLOAT)
+    scaled = helper.make_function("local", "Scaled", ["a"], ["b", "spare"],
+                                  [scale, helper.make_node("Mul", ["a", "by"], ["b"]),
+                                   helper.make_node("Neg", ["b"], ["spare"])], [onnx_set], ["by"])
+    branch = lambda op, name: helper.make_graph(  # noqa: E731
+        [helper.make_node(op, ["a"], [name])], name, [], [value(name, np.float32, [2])])
+    chosen = helper.make_function("local", "Chosen", ["a"], ["b"], [
+        helper.make_node("Constant", [], ["no"], value=numpy_helper.from_array(np.array(False))),
+        helper.make_node("If", ["no"], ["t"], then_branch=branch("Neg", "t1"), else_branch=branch("Abs", "t2")),
+        helper.make_node("Scaled", ["t"], ["b", "rest"], domain="local", by=3.0),
+    ], [onnx_set, helper.make_opsetid("local", 1)])
+    nodes = [helper.make_node("Scaled", ["x"], ["t", "rest"], domain="local", by=2.0),
+             helper.make_node("Chosen", ["t"], ["y"], domain="local")]
+    x = f32(2)
+    made = model(nodes, [value("x", x)], [value("y", x)], functions=[scaled, chosen])
+    made.opset_import.append(helper.make_opsetid("local", 1))
+    case("functions", made, {"x": x})
+
+
+def control_flow():
+    """Conditions and trip counts that follow from shapes, as exporters write them."""
+    x = f32(1, 3)
+    squeeze = helper.make_graph([helper.make_node("Squeeze", ["x", "zero"], ["t"])], "t", [],
+                                [value("t", np.float32, [None])])
+    keep = helper.make_graph([helper.make_node("Identity", ["x"], ["e"])], "e", [],
+                             [value("e", np.float32, [None, None])])
+    nodes = [helper.make_node("Shape", ["x"], ["shape"]),
+             helper.make_node("Gather", ["shape", "first"], ["rows"]),
+             helper.make_node("Equal", ["rows", "one"], ["single"]),
+             helper.make_node("If", ["single"], ["y"], then_branch=squeeze, else_branch=keep)]
+    weights = [numpy_helper.from_array(np.array([0]), "zero"), numpy_helper.from_array(np.array(0), "first"),
+               numpy_helper.from_array(np.array(1), "one")]
+    made = model(nodes, [value("x", np.float32, ["n", 3])], [value("y", np.float32, [])], weights)
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    case("if_on_a_shape", made, {"x": x}, {"y": x[0]})
+    # A running sum over the rows, as a loop; the body reads `x` from around it.
+    body = helper.make_graph(
+        [helper.make_node("Gather", ["x", "i"], ["row"]), helper.make_node("Add", ["sum", "row"], ["next"]),
+         helper.make_node("Identity", ["next"], ["seen"]), helper.make_node("Identity", ["on"], ["still"])],
+        "body", [value("i", np.int64, []), value("on", np.bool_, []), value("sum", np.float32, [3])],
+        [value("still", np.bool_, []), value("next", np.float32, [3]), value("seen", np.float32, [3])])
+    nodes = [helper.make_node("Shape", ["x"], ["shape"]), helper.make_node("Gather", ["shape", "first"], ["rows"]),
+             helper.make_node("Loop", ["rows", "", "start"], ["sum_all", "sums"], body=body)]
+    weights = [numpy_helper.from_array(np.array(0), "first"), numpy_helper.from_array(f32(3), "start")]
+    made = model(nodes, [value("x", np.float32, ["n", 3])],
+                 [value("sum_all", np.float32, [3]), value("sums", np.float32, ["n", 3])], weights)
+    case("loop_over_rows", made, {"x": f32(4, 3)})
+    # A condition on data: both branches stay.
+    branch = lambda op, name: helper.make_graph(  # noqa: E731
+        [helper.make_node(op, ["x"], [name])], name, [], [value(name, np.float32, [2])])
+    nodes = [helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0), helper.make_node("Greater", ["s", "zero"], ["c"]),
+             helper.make_node("If", ["c"], ["y"], then_branch=branch("Neg", "t"), else_branch=branch("Exp", "e"))]
+    x = f32(2)
+    made = model(nodes, [value("x", x)], [value("y", x)], [numpy_helper.from_array(np.float32(0), "zero")])
+    case("if_on_data", made, {"x": x})
+
+
+def lengths():
+    """Recurrent operators over items of different lengths."""
+    time, batch, size, hidden = 5, 3, 2, 4
+    x, lens = f32(time, batch, size), np.array([5, 2, 3], np.int32)
+    for op, gates in [("LSTM", 4), ("GRU", 3), ("RNN", 1)]:
+        for direction in ["forward", "reverse", "bidirectional"]:
+            d = 2 if direction == "bidirectional" else 1
+            weights = [numpy_helper.from_array(f32(d, gates * hidden, size), "W"),
+                       numpy_helper.from_array(f32(d, gates * hidden, hidden), "R"),
+                       numpy_helper.from_array(f32(d, 2 * gates * hidden), "B"),
+                       numpy_helper.from_array(f32(d, batch, hidden), "h0")]
+            outputs = ["y", "y_h", "y_c"] if op == "LSTM" else ["y", "y_h"]
+            node = helper.make_node(op, ["x", "W", "R", "B", "lens", "h0"], outputs, hidden_size=hidden,
+                                    direction=direction)
+            declared = [value("y", np.float32, [time, d, batch, hidden])]
+            declared += [value(name, np.float32, [d, batch, hidden]) for name in outputs[1:]]
+            # The cell needs constant lengths; without it they may come with the request.
+            constant = op == "LSTM"
+            weights += [numpy_helper.from_array(lens, "lens")] if constant else []
+            inputs = [value("x", x)] + ([] if constant else [value("lens", lens)])
+            made = model([node], inputs, declared, weights)
+            case(f"{op.lower()}_lengths_{direction}", made, {"x": x} if constant else {"x": x, "lens": lens})
+
+
+def contrib():
+    """onnxruntime's fused and quantized operators, as its optimizer and its quantizer write them."""
+    def save(name, nodes, feeds, outputs, weights=()):
+        for node in nodes:
+            node.domain = "com.microsoft"
+        made = model(nodes, [value(key, array) for key, array in feeds.items()], outputs,
+                     [numpy_helper.from_array(array, key) for key, array in weights])
+        made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        case(f"contrib_{name}", made, feeds)
+
+    node = helper.make_node
+    y = lambda *shape, dtype=np.float32, name="y": value(name, dtype, list(shape))  # noqa: E731
+    save("fused_matmul", [node("FusedMatMul", ["a", "b"], ["y"], alpha=0.5, transA=1, transB=1)],
+         {"a": f32(2, 4, 3)}, [y(2, 3, 5)], [("b", f32(2, 5, 4))])
+    save("fused_conv", [node("FusedConv", ["x", "w", "b", "z"], ["y"], activation="Relu", kernel_shape=[3, 3],
+                             pads=[1, 1, 1, 1])],
+         {"x": f32(1, 2, 5, 5), "z": f32(1, 4, 5, 5)}, [y(1, 4, 5, 5)], [("w", f32(4, 2, 3, 3)), ("b", f32(4))])
+    save("fused_conv_clip", [node("FusedConv", ["x", "w"], ["y"], activation="Clip", activation_params=[-0.5, 0.5])],
+         {"x": f32(1, 2, 5, 5)}, [y(1, 4, 3, 3)], [("w", f32(4, 2, 3, 3))])
+    save("fused_gemm", [node("FusedGemm", ["a", "b", "c"], ["y"], activation="LeakyRelu", activation_alpha=0.1,
+                             transB=1)],
+         {"a": f32(2, 3)}, [y(2, 4)], [("b", f32(4, 3)), ("c", f32(4))])
+    save("skip_layer_norm", [node("SkipLayerNormalization", ["x", "skip", "g", "b", "bias"], ["y", "", "", "sum"],
+                                  epsilon=1e-5)],
+         {"x": f32(2, 3, 8), "skip": f32(2, 3, 8)}, [y(2, 3, 8), y(2, 3, 8, name="sum")],
+         [("g", f32(8)), ("b", f32(8)), ("bias", f32(8))])
+    ids, kinds = np.array([[1, 5, 2], [0, 3, 4]], np.int32), np.array([[0, 0, 1], [0, 1, 1]], np.int32)
+    mask = np.array([[1, 1, 1], [1, 1, 0]], np.int32)
+    save("embed_layer_norm", [node("EmbedLayerNormalization", ["ids", "kinds", "words", "places", "segments", "g", "b",
+                                                               "mask"], ["y", "lens"], epsilon=1e-5)],
+         {"ids": ids, "kinds": kinds, "mask": mask}, [y(2, 3, 8), y(2, dtype=np.int32, name="lens")],
+         [("words", f32(10, 8)), ("places", f32(6, 8)), ("segments", f32(2, 8)), ("g", f32(8)), ("b", f32(8))])
+    for name, extra, more in [("plain", {}, {}), ("causal", {}, {"unidirectional": 1}),
+                              ("mask", {"mask": mask}, {}), ("lengths", {"mask": np.array([3, 2], np.int32)}, {})]:
+        inputs = ["x", "w", "b"] + (["mask"] if extra else [])
+        save(f"attention_{name}", [node("Attention", inputs, ["y"], num_heads=2, **more)],
+             {"x": f32(2, 3, 8)} | extra, [y(2, 3, 8)], [("w", f32(8, 24)), ("b", f32(24))])
+    for op in ["BiasGelu", "FastGelu"]:
+        save(op.lower(), [node(op, ["x", "b"], ["y"])], {"x": f32(2, 8)}, [y(2, 8)], [("b", f32(8))])
+    for op in ["Gelu", "QuickGelu"]:
+        save(op.lower(), [node(op, ["x"], ["y"])], {"x": f32(2, 8)}, [y(2, 8)])
+
+    def q8(*shape, dtype=np.uint8):
+        info = np.iinfo(dtype)
+        return RNG.integers(info.min, info.max + 1, shape).astype(dtype)
+
+    part = [("s1", np.float32(0.02)), ("z1", np.uint8(120)), ("s2", np.float32(0.03)), ("z2", np.uint8(130)),
+            ("s3", np.float32(0.05)), ("z3", np.uint8(128))]
+    u8 = lambda *shape: y(*shape, dtype=np.uint8)  # noqa: E731
+    for op in ["QLinearAdd", "QLinearMul"]:
+        save(op.lower(), [node(op, ["a", "s1", "z1", "b", "s2", "z2", "s3", "z3"], ["y"])],
+             {"a": q8(2, 5), "b": q8(2, 5)}, [u8(2, 5)], part)
+    for op, more in [("QLinearSigmoid", {}), ("QLinearLeakyRelu", {"alpha": 0.1})]:
+        save(op.lower(), [node(op, ["a", "s1", "z1", "s3", "z3"], ["y"], **more)], {"a": q8(2, 5)}, [u8(2, 5)],
+             part[:2] + part[4:])
+    save("qlinearglobalaveragepool", [node("QLinearGlobalAveragePool", ["a", "s1", "z1", "s3", "z3"], ["y"])],
+         {"a": q8(1, 3, 4, 4)}, [u8(1, 3, 1, 1)], part[:2] + part[4:])
+    save("qlinearaveragepool", [node("QLinearAveragePool", ["a", "s1", "z1", "s3", "z3"], ["y"], kernel_shape=[2, 2])],
+         {"a": q8(1, 3, 4, 4)}, [u8(1, 3, 3, 3)], part[:2] + [("s3", np.float32(0.0513)), part[5]])
+    save("qlinearconcat", [node("QLinearConcat", ["s3", "z3", "a", "s1", "z1", "b", "s2", "z2"], ["y"], axis=1)],
+         {"a": q8(2, 3), "b": q8(2, 4)}, [u8(2, 7)], part)
+    weights = [("b", q8(4, 3, dtype=np.int8)), ("s2", np.float32(0.01)), ("z2", np.int8(3))]
+    save("qgemm", [node("QGemm", ["a", "s1", "z1", "b", "s2", "z2", "c", "s3", "z3"], ["y"])], {"a": q8(2, 4)},
+         [u8(2, 3)], part[:2] + part[4:] + weights + [("c", q8(3).astype(np.int32))])
+    save("qgemm_to_float", [node("QGemm", ["a", "s1", "z1", "b", "s2", "z2"], ["y"])], {"a": q8(2, 4)},
+         [y(2, 3)], part[:2] + weights)
+    save("matmulintegertofloat", [node("MatMulIntegerToFloat", ["a", "b", "s1", "s2", "z1", "z2", "bias"], ["y"])],
+         {"a": q8(2, 4)}, [y(2, 3)], part[:2] + weights + [("bias", f32(3))])
+    save("dynamicquantizematmul", [node("DynamicQuantizeMatMul", ["a", "b", "s2", "z2", "bias"], ["y"])],
+         {"a": f32(2, 4)}, [y(2, 3)], weights + [("bias", f32(3))])
+
+
 def unfit():
     UNFIT.mkdir(exist_ok=True)
     x = [value("x", np.float32, [2])]
@@ -273,23 +430,32 @@ def unfit():
     ones = numpy_helper.from_array(np.ones(1024, np.float32), "v0")
     doubling = [helper.make_node("Concat", [f"v{i}"] * 16, [f"v{i + 1}"], axis=0) for i in range(9)]
     save("grows_by_doubling", model(doubling + [node("Identity", "v9")], x, [value("y", np.float32, [None])], [ones]))
-    save("unknown_op", model([node("DeformConv", "x", "x", "x")], x, y))
+    save("unknown_op", model([node("ImageDecoder", "x")], x, y))
     save("other_domain", model([node("Relu", "x", domain="com.example")], x, y))
     save("no_opset", model([node("Neg", "x")], x, y))
     made = onnx.load(UNFIT / "no_opset.onnx")
     del made.opset_import[:]
     save("no_opset", made)
-    function = helper.make_function("local", "Neg", ["a"], ["b"], [helper.make_node("Abs", ["a"], ["b"])],
-                                    [helper.make_opsetid("", 17)])
-    save("local_function", model([node("Neg", "x", domain="local")], x, y, functions=[function]))
+    itself = helper.make_function("local", "Neg", ["a"], ["b"], [helper.make_node("Neg", ["a"], ["b"], domain="local")],
+                                  [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)])
+    save("function_in_itself", model([node("Neg", "x", domain="local")], x, y, functions=[itself]))
+    # Eight levels of ten calls each: a hundred million nodes.
+    many = [helper.make_function("local", f"f{level}", ["a"], ["b"], [
+        helper.make_node(f"f{level + 1}" if level < 8 else "Neg", ["a" if i == 0 else f"t{i}"],
+                         [f"t{i + 1}" if i < 9 else "b"], domain="local" if level < 8 else "") for i in range(10)],
+        [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]) for level in range(9)]
+    save("functions_explode", model([node("f0", "x", domain="local")], x, y, functions=many))
+    body = helper.make_graph([helper.make_node("Neg", ["s"], ["t"]), helper.make_node("Identity", ["on"], ["still"])],
+                             "body", [value("i", np.int64, []), value("on", np.bool_, []), value("s", np.float32, [2])],
+                             [value("still", np.bool_, []), value("t", np.float32, [2])])
+    trips = numpy_helper.from_array(np.array(2**40), "trips")
+    save("loop_too_long", model([node("Loop", "trips", "", "x", body=body)], x, y, [trips]))
     rnn = [value("x", np.float32, [3, 1, 2])], [value("y", np.float32, [3, 1, 1, 2])]
     rnn_weights = [numpy_helper.from_array(f32(1, 2, 2), "w"), numpy_helper.from_array(f32(1, 2, 2), "r")]
     save("rnn_activation", model([node("RNN", "x", "w", "r", hidden_size=2, activations=["Relu"])], *rnn, rnn_weights))
     save("rnn_clip", model([node("RNN", "x", "w", "r", hidden_size=2, clip=0.5)], *rnn, rnn_weights))
     save("rnn_reverse_opset_9", model([node("RNN", "x", "w", "r", hidden_size=2, direction="reverse")], *rnn,
                                       rnn_weights, opset=9))
-    half = [value("x", np.float16, [2])], [value("y", np.float16, [2])]
-    save("celu_float16", model([node("Celu", "x")], *half))
     save("shapes_disagree", model([node("Add", "x", "w")], x, y, [numpy_helper.from_array(f32(3), "w")]))
     graph = helper.make_graph([node("Neg", "x")], "inner", x, y)
     for level in range(12):
@@ -363,4 +529,8 @@ if __name__ == "__main__":
     weights_in_typed_fields()
     unsorted()
     batches()
+    functions()
+    control_flow()
+    lengths()
+    contrib()
     unfit()

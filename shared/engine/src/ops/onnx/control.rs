@@ -1,0 +1,344 @@
+//! If and Loop, decided while a plan is made.
+//!
+//! With concrete shapes most conditions and trip counts of exported models are constants: they
+//! come from Shape. Then the branch taken stands in the graph alone, whatever the other one's
+//! shapes, and a loop is unrolled. An If on data keeps both branches, which must agree in shape.
+
+use tract_onnx::model::{ParseResult, ParsingContext};
+use tract_onnx::pb::{GraphProto, NodeProto, TypeProto, type_proto};
+use tract_onnx::tract_core::ops::array::TypedConcat;
+use tract_onnx::tract_core::ops::cast::cast;
+use tract_onnx::tract_core::ops::change_axes::AxisOp;
+use tract_onnx::tract_core::ops::logic::IfThenElse;
+use tract_onnx::tract_hir::internal::*;
+
+use super::late::{Made, Rewrite, bound, late};
+
+/// Nodes of all iterations of a loop together: optimization is quadratic in them.
+const UNROLLED_NODES: usize = 20_000;
+
+/// Iterations of a loop: each is analysed anew.
+const ITERATIONS: i64 = 1000;
+
+/// A subgraph, and where the values that it reads from around it stand among the node's inputs.
+#[derive(Debug)]
+struct Subgraph {
+    model: InferenceModel,
+    closures: Vec<usize>,
+}
+
+/// Parses a subgraph; what it reads from around it goes to `closures`, behind `before` inputs.
+fn parse(
+    context: &ParsingContext,
+    graph: &GraphProto,
+    before: usize,
+    closures: &mut Vec<String>,
+) -> TractResult<Subgraph> {
+    let mut graph = graph.clone();
+    for input in &mut graph.input {
+        // The values that come decide; exporters leave types out or get them wrong.
+        input.r#type = Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(type_proto::Tensor {
+                elem_type: 1,
+                shape: None,
+            })),
+            ..TypeProto::default()
+        });
+    }
+    let ParseResult {
+        mut model,
+        unresolved_inputs,
+        ..
+    } = context.parse_graph(&graph)?;
+    for input in model.inputs.clone() {
+        model.set_outlet_fact(input, InferenceFact::default())?;
+    }
+    let place = |name: String| {
+        let known = closures.iter().position(|closure| *closure == name);
+        before
+            + known.unwrap_or_else(|| {
+                closures.push(name);
+                closures.len() - 1
+            })
+    };
+    let closures = unresolved_inputs.into_iter().map(place).collect();
+    Ok(Subgraph { model, closures })
+}
+
+/// The named inputs of a node.
+fn inputs(node: &NodeProto) -> usize {
+    node.input.iter().filter(|name| !name.is_empty()).count()
+}
+
+/// A constant truth value.
+fn truth(fact: &TypedFact) -> TractResult<Option<bool>> {
+    let value = fact.konst.as_ref().map(|value| value.cast_to_scalar());
+    value.transpose()
+}
+
+/// A node as tract's parser wants it.
+pub(crate) fn condition(
+    context: &ParsingContext,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let mut closures = vec![];
+    let mut branch = |name: &str| {
+        let graph: &GraphProto = node.get_attr(name)?;
+        parse(context, graph, inputs(node), &mut closures)
+    };
+    let branches = If {
+        yes: branch("then_branch")?,
+        no: branch("else_branch")?,
+    };
+    late(node, branches, closures)
+}
+
+#[derive(Debug)]
+struct If {
+    yes: Subgraph,
+    no: Subgraph,
+}
+
+impl Subgraph {
+    /// The graph of a branch, its sources those of the whole node.
+    fn branch(&self, inputs: &[TypedFact]) -> TractResult<Made> {
+        let facts: Vec<TypedFact> = self
+            .closures
+            .iter()
+            .map(|&place| inputs[place].clone())
+            .collect();
+        let mut made = bound(self.model.clone(), &facts)?;
+        let mut sources = vec![None; inputs.len()];
+        for (&place, &source) in self.closures.iter().zip(&made.sources) {
+            sources[place] = source;
+        }
+        made.sources = sources;
+        Ok(made)
+    }
+}
+
+impl Rewrite for If {
+    fn graph(&self, inputs: &[TypedFact]) -> TractResult<Made> {
+        let condition = inputs.first().context("no condition")?;
+        match truth(condition)? {
+            Some(true) => self.yes.branch(inputs),
+            Some(false) => self.no.branch(inputs),
+            None => self.both(inputs),
+        }
+    }
+}
+
+impl If {
+    fn both(&self, inputs: &[TypedFact]) -> TractResult<Made> {
+        let mut branches = vec![];
+        for branch in [&self.yes, &self.no] {
+            let mut made = branch.branch(inputs)?;
+            integers(&mut made.model)?;
+            let places: Vec<usize> = (0..inputs.len())
+                .filter(|&place| made.sources[place].is_some())
+                .collect();
+            made.model.inputs = places
+                .iter()
+                .filter_map(|&place| made.sources[place])
+                .collect();
+            branches.push((made.model, places));
+        }
+        let (Some((no, no_places)), Some((yes, yes_places))) = (branches.pop(), branches.pop())
+        else {
+            bail!("an If has two branches")
+        };
+        for (yes_outlet, no_outlet) in yes.output_outlets()?.iter().zip(no.output_outlets()?) {
+            let (yes, no) = (yes.outlet_fact(*yes_outlet)?, no.outlet_fact(*no_outlet)?);
+            ensure!(
+                yes.datum_type == no.datum_type && yes.shape == no.shape,
+                "the condition is known only when the model runs, and the branches give {:?} {:?} and {:?} {:?}",
+                yes.datum_type,
+                yes.shape,
+                no.datum_type,
+                no.shape
+            );
+        }
+        let (mut made, outlets) = Made::start(inputs)?;
+        let op = IfThenElse {
+            then_body: yes,
+            then_input_mapping: yes_places,
+            else_body: no,
+            else_input_mapping: no_places,
+        };
+        let outputs = made.model.wire_node("if", op, &outlets)?;
+        made.model.select_output_outlets(&outputs)?;
+        Ok(made)
+    }
+}
+
+/// Counts as integers where a graph's outputs are in symbols.
+fn integers(model: &mut TypedModel) -> TractResult<()> {
+    let mut outputs = model.output_outlets()?.to_vec();
+    for (number, outlet) in outputs.iter_mut().enumerate() {
+        if model.outlet_fact(*outlet)?.datum_type == TDim::datum_type() {
+            let name = format!("output.{number}");
+            *outlet = model.wire_node(name, cast(i64::datum_type()), &[*outlet])?[0];
+        }
+    }
+    model.select_output_outlets(&outputs)
+}
+
+/// A node as tract's parser wants it.
+pub(crate) fn repetition(
+    context: &ParsingContext,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let mut closures = vec![];
+    let graph: &GraphProto = node.get_attr("body")?;
+    let body = parse(context, graph, inputs(node), &mut closures)?;
+    let given = |place: usize| node.input.get(place).is_some_and(|name| !name.is_empty());
+    ensure!(
+        graph.input.len() >= 2,
+        "a body takes a count and a condition"
+    );
+    let repetition = Loop {
+        states: graph.input.len() - 2,
+        has_count: given(0),
+        has_condition: given(1),
+        asked: node.output.iter().map(|name| !name.is_empty()).collect(),
+        body,
+    };
+    late(node, repetition, closures)
+}
+
+#[derive(Debug)]
+struct Loop {
+    body: Subgraph,
+    /// Values that are carried from one iteration to the next.
+    states: usize,
+    has_count: bool,
+    has_condition: bool,
+    /// Which outputs the graph reads.
+    asked: Vec<bool>,
+}
+
+impl Rewrite for Loop {
+    fn graph(&self, inputs: &[TypedFact]) -> TractResult<Made> {
+        let (mut made, outlets) = Made::start(inputs)?;
+        let mut given = inputs.iter();
+        let count = self.has_count.then(|| given.next()).flatten();
+        let count = count.map(|fact| {
+            let value = fact.konst.as_ref();
+            let value = value.context("the trip count is known only when the model runs")?;
+            value.cast_to_scalar::<i64>()
+        });
+        // The largest number is what exporters write where the condition alone decides.
+        let count = count.transpose()?.unwrap_or(i64::MAX);
+        ensure!(
+            count <= ITERATIONS || count == i64::MAX,
+            "{count} iterations; the limit is {ITERATIONS}"
+        );
+        let mut going = true;
+        if self.has_condition {
+            let fact = given.next().context("no condition")?;
+            going = truth(fact)?.context("the condition is known only when the model runs")?;
+        }
+        let first = usize::from(self.has_count) + usize::from(self.has_condition);
+        let mut states = outlets[first..first + self.states].to_vec();
+        let closures: Vec<OutletId> = self
+            .body
+            .closures
+            .iter()
+            .map(|&place| outlets[place])
+            .collect();
+        let mut scans: Vec<Vec<OutletId>> = vec![];
+        let mut number = 0;
+        while going && number < count {
+            let prefix = format!("iteration.{number}");
+            let head = [
+                made.model
+                    .add_const(format!("{prefix}.count"), tensor0(number))?,
+                made.model
+                    .add_const(format!("{prefix}.condition"), tensor0(true))?,
+            ];
+            let read: Vec<OutletId> = head
+                .iter()
+                .chain(&states)
+                .chain(&closures)
+                .copied()
+                .collect();
+            let body = self.iteration(&made.model, &read)?;
+            let outputs = body.splice(&prefix, &mut made.model, &read)?;
+            going = truth(made.model.outlet_fact(outputs[0])?)?
+                .context("the loop ends on a condition that is known only when the model runs")?;
+            states = outputs[1..=self.states].to_vec();
+            scans.resize(outputs.len() - 1 - self.states, vec![]);
+            for (index, (scan, &outlet)) in scans
+                .iter_mut()
+                .zip(&outputs[1 + self.states..])
+                .enumerate()
+            {
+                let name = format!("{prefix}.scan.{index}");
+                scan.push(made.model.wire_node(name, AxisOp::Add(0), &[outlet])?[0]);
+            }
+            number += 1;
+            let nodes = made.model.nodes().len();
+            ensure!(
+                nodes <= UNROLLED_NODES,
+                "{nodes} nodes after {number} iterations; the limit is {UNROLLED_NODES}"
+            );
+            ensure!(
+                number <= ITERATIONS,
+                "more than {ITERATIONS} iterations, which is the limit"
+            );
+        }
+        let mut outputs = states;
+        if number == 0 {
+            outputs.extend(self.nothing(&mut made.model, &outputs, &closures)?);
+        }
+        for (index, scan) in scans.iter().enumerate() {
+            let name = format!("scan.{index}");
+            outputs.push(made.model.wire_node(name, TypedConcat { axis: 0 }, scan)?[0]);
+        }
+        let asked = |(outlet, asked): (OutletId, &bool)| asked.then_some(outlet);
+        let outputs: Vec<OutletId> = outputs
+            .into_iter()
+            .zip(&self.asked)
+            .filter_map(asked)
+            .collect();
+        made.model.select_output_outlets(&outputs)?;
+        Ok(made)
+    }
+}
+
+impl Loop {
+    /// The body for what it reads now.
+    fn iteration(&self, model: &TypedModel, read: &[OutletId]) -> TractResult<Made> {
+        let facts = read
+            .iter()
+            .map(|&outlet| model.outlet_fact(outlet).cloned());
+        bound(
+            self.body.model.clone(),
+            &facts.collect::<TractResult<Vec<_>>>()?,
+        )
+    }
+
+    /// The scanned outputs of a loop that never runs: no rows, shaped as the body would make them.
+    fn nothing(
+        &self,
+        model: &mut TypedModel,
+        states: &[OutletId],
+        closures: &[OutletId],
+    ) -> TractResult<Vec<OutletId>> {
+        let head = [
+            model.add_const("no.count", tensor0(0_i64))?,
+            model.add_const("no.condition", tensor0(false))?,
+        ];
+        let read: Vec<OutletId> = head.iter().chain(states).chain(closures).copied().collect();
+        let body = self.iteration(model, &read)?;
+        let scans = &body.model.output_outlets()?[1 + self.states..];
+        let mut made = vec![];
+        for (index, &outlet) in scans.iter().enumerate() {
+            let fact = body.model.outlet_fact(outlet)?;
+            let shape = fact.shape.as_concrete().context("the shape is not known")?;
+            let empty = Tensor::zero_dt(fact.datum_type, &[&[0], shape].concat())?;
+            made.push(model.add_const(format!("no.scan.{index}"), empty)?);
+        }
+        Ok(made)
+    }
+}
