@@ -26,12 +26,11 @@ impl Drop for Running {
 }
 
 /// A binary of this workspace, built in the same profile as the running test; the environment
-/// variable of `DUNLIN` or `DUNLIN_BOOTSTRAP` names another. `None`: it is not built.
+/// variable `DUNLIN`, `DUNLIN_BOOTSTRAP` or `BOOTSTRAP_ADMIN` (for others alike) names another. `None`: it is not built.
 pub fn binary(name: &str) -> Option<PathBuf> {
-    let variable = if name == "bootstrap" {
-        "DUNLIN_BOOTSTRAP"
-    } else {
-        "DUNLIN"
+    let variable = match name {
+        "bootstrap" => "DUNLIN_BOOTSTRAP".to_owned(),
+        name => name.to_uppercase().replace('-', "_"),
     };
     let path = std::env::var_os(variable).map(PathBuf::from).or_else(|| {
         let test = std::env::current_exe().ok()?;

@@ -1,8 +1,11 @@
 //! What holds of a registry over any store: one suite, run against each of them.
 
 mod aliases;
+mod collect;
 mod foreign;
+mod once;
 mod publishing;
+mod releases;
 
 use std::sync::Arc;
 
@@ -25,6 +28,15 @@ pub async fn run(store: Arc<dyn Store>) {
     aliases::aliases_move_at_once(&registry).await;
     aliases::deletion_cleans_aliases(&registry).await;
     aliases::unknown_names_are_explained(&registry).await;
+    once::many_at_once_make_one_version(&registry).await;
+    once::the_next_ends_what_a_dead_one_began(&registry).await;
+    releases::promoted_and_rolled_back(&registry).await;
+    releases::a_canary_grows_and_goes(&registry).await;
+    releases::what_is_refused(&registry).await;
+    releases::releases_race_with_readers(&registry).await;
+    collect::files_that_no_version_names_go(&registry).await;
+    collect::old_versions_go_but_for_those_of_aliases(&registry).await;
+    collect::collections_race_with_publishers(&registry).await;
     foreign::later_documents(&registry).await;
     foreign::documents_that_lie(&registry).await;
     foreign::damaged_blobs(&registry).await;
@@ -46,11 +58,16 @@ fn key(text: &str) -> ObjectKey {
     ObjectKey::new(text).unwrap()
 }
 
-/// A model whose file is `content`, with the same labels as all others.
+/// A model whose file is `content`, with the same labels and examples as all others.
 fn draft(model: &str, content: &str) -> Draft {
     let mut draft = Draft::new(name(model));
     draft.attach(Role::Model, "onnx", Bytes::from(content.to_owned()));
     draft.attach(Role::Labels, "text", Bytes::from_static(b"no\nyes\n"));
+    draft.attach(
+        Role::Examples,
+        "examples-1",
+        Bytes::from_static(b"of no use here"),
+    );
     draft
 }
 

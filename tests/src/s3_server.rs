@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use self::backend::Backend;
-pub use self::faults::{Fault, Faults, On};
+pub use self::faults::{Fault, Faults, On, Weather};
 
 /// The one bucket there is.
 pub const BUCKET: &str = "models";

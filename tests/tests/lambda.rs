@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use dunlin_tests::hosts::{Emulator, Function, Gateway, Server, binary, publish};
-use dunlin_tests::requests;
+use dunlin_tests::requests::{self, Host as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -72,6 +72,60 @@ async fn behind_every_gateway(emulator: Emulator) {
     for gateway in Gateway::ALL {
         function = function.behind(gateway);
         requests::run(&function).await;
+    }
+}
+
+/// The function that changes the store: behind every gateway, and for nobody without the token.
+#[tokio::test]
+async fn the_admin_function_moves_aliases_and_takes_them_back() {
+    let Some(program) = tool("DUNLIN_TEST_RIE") else {
+        return;
+    };
+    let (Some(sample), Some(admin)) = (sample(), binary("bootstrap-admin")) else {
+        eprintln!("skipped: `bootstrap-admin` is not built");
+        return;
+    };
+    let token = "a-token-of-this-test";
+    let settings = [
+        ("DUNLIN_STORE", sample.url.clone()),
+        ("DUNLIN_ADMIN_TOKEN", token.to_owned()),
+    ];
+    let mut function = Function::launch(&Emulator::Aws(program), &admin, &settings).await;
+    let headers = [
+        ("authorization", format!("Bearer {token}")),
+        ("content-type", "application/json".to_owned()),
+    ];
+    let alias = |name: &str| format!("/admin/models/digits/aliases/{name}");
+    for gateway in Gateway::ALL {
+        function = function.behind(gateway);
+        let name = format!("{gateway:?}");
+        let promote = format!("{}/promote", alias(&name));
+        let body = br#"{"version": 1}"#;
+        let refused = function.send("POST", &promote, &headers[1..], body).await;
+        assert_eq!(refused.status, 401, "{gateway:?}");
+        let missing = function.send("GET", &alias(&name), &headers, &[]).await;
+        assert_eq!(missing.status, 404, "{gateway:?}: {:?}", missing.body);
+        let moved = function.send("POST", &promote, &headers, body).await;
+        assert_eq!(moved.status, 200, "{gateway:?}: {:?}", moved.body);
+        assert_eq!(moved.json()["targets"][0]["version"], 1);
+        let shown = function.send("GET", &alias(&name), &headers, &[]).await;
+        let etag = shown.header("etag").to_owned();
+        let targets = br#"{"targets": [{"version": 1, "weight": 7}]}"#;
+        for status in [200, 412] {
+            let mut headers = headers.to_vec();
+            headers.push(("if-match", etag.clone()));
+            let set = function.send("PUT", &alias(&name), &headers, targets).await;
+            assert_eq!(set.status, status, "{gateway:?}: {:?}", set.body);
+        }
+        let rollback = format!("{}/rollback", alias(&name));
+        let back = function.send("POST", &rollback, &headers, &[]).await;
+        assert_eq!(back.json()["targets"][0]["weight"], 1, "{gateway:?}");
+        let gone = function.send("DELETE", &alias(&name), &headers, &[]).await;
+        assert_eq!(gone.status, 200, "{gateway:?}: {:?}", gone.body);
+        let predict = function
+            .send("GET", "/v2/models/digits", &headers, &[])
+            .await;
+        assert_eq!(predict.status, 404, "{gateway:?}");
     }
 }
 

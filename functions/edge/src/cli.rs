@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use dunlin_registry::ModelRef;
+use dunlin_registry::{Alias, ModelRef, Version};
 use dunlin_telemetry::LogFormat;
 
 use crate::commands::serve::ServeArgs;
@@ -26,6 +27,13 @@ Publish:
   ls           List the models of the store
   show         Show a model: versions, aliases, inputs, outputs, files
   rm           Delete a version, or a model
+  gc           Remove old versions, and files that no version names
+
+Release:
+  promote      Give an alias to a version
+  canary       Try a version on a share of an alias's requests
+  rollback     Take an alias back to what it was before
+  alias        Show, set or delete aliases
 
   compile      Compile and prove a model without publishing it
 
@@ -191,6 +199,50 @@ Examples:
 
 Numbers never come back: the next push gets the next one. Files of no other version stay in the store.")]
     Rm(RmArgs),
+    /// Remove old versions, and files that no version names
+    #[command(after_help = "\
+Examples:
+  dunlin gc                              # what would go; nothing is removed
+  dunlin gc --yes                        # files that no version names, unless they are of the last day
+  dunlin gc --keep-versions 5 --yes      # and all but the newest five versions of each model
+
+Versions that an alias names, or could be rolled back to, stay. Publishing may go on meanwhile.")]
+    Gc(GcArgs),
+    /// Give an alias to a version
+    #[command(after_help = "\
+Examples:
+  dunlin promote digits@4                         # all requests of \"production\"
+  dunlin promote digits@4 --alias staging --reason \"better on 7s\"
+
+Only a proven version is taken. Running hosts follow within their refresh interval (5 s).")]
+    Promote(PromoteArgs),
+    /// Try a version on a share of an alias's requests
+    #[command(after_help = "\
+Examples:
+  dunlin canary digits@4                          # 10 % of \"production\"
+  dunlin canary digits@4 --percent 50             # more of it
+  dunlin promote digits@4                         # all of it
+  dunlin rollback digits                          # or none
+
+Requests with one id fall on the same side, and stay on the new version while its share grows.")]
+    Canary(CanaryArgs),
+    /// Take an alias back to what it was before
+    #[command(after_help = "\
+Examples:
+  dunlin rollback digits                          # the alias \"production\"
+  dunlin rollback digits@staging --reason \"p95 doubled\"
+
+A canary is undone as a whole. A second rollback goes back further.")]
+    Rollback(RollbackArgs),
+    /// Show, set or delete aliases
+    #[command(after_help = "\
+Examples:
+  dunlin alias digits                             # its aliases
+  dunlin alias digits@production                  # what it stands for, and stood for before
+  dunlin alias digits@production 3=90 4=10        # nine requests of ten to version 3
+  dunlin alias digits@production 4 --if-match ETAG
+  dunlin alias digits@staging --delete")]
+    Alias(AliasArgs),
     /// Show what an .onnx file takes, gives, and is made of
     #[command(after_help = "\
 Examples:
@@ -249,7 +301,7 @@ pub(crate) struct PushArgs {
     pub(crate) examples: Vec<PathBuf>,
     /// Point this alias to the new version
     #[arg(long, value_name = "ALIAS")]
-    pub(crate) alias: Option<dunlin_registry::Alias>,
+    pub(crate) alias: Option<Alias>,
 }
 
 /// `dunlin compile`
@@ -283,6 +335,110 @@ pub(crate) struct RmArgs {
     /// Every version of the model, and its aliases
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+/// `dunlin gc`
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Remove it; without this it is only told
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Versions of each model that stay, the newest [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep_versions: Option<u32>,
+    /// Versions younger than this stay in any case
+    #[arg(
+        long,
+        value_name = "DAYS",
+        default_value_t = 7.0,
+        value_parser = days,
+        requires = "keep_versions"
+    )]
+    pub(crate) keep_days: f64,
+    /// Files younger than this stay, though no version names them
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    pub(crate) file_hours: u32,
+}
+
+/// `dunlin promote`
+#[derive(Debug, Args)]
+pub(crate) struct PromoteArgs {
+    /// MODEL@VERSION
+    #[arg(value_name = "MODEL@VERSION")]
+    pub(crate) model: ModelRef,
+    /// The alias that moves
+    #[arg(long, value_name = "ALIAS", default_value_t = Alias::production())]
+    pub(crate) alias: Alias,
+    /// Why; kept in the alias's history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `dunlin canary`
+#[derive(Debug, Args)]
+pub(crate) struct CanaryArgs {
+    /// MODEL@VERSION
+    #[arg(value_name = "MODEL@VERSION")]
+    pub(crate) model: ModelRef,
+    /// The alias whose requests are shared
+    #[arg(long, value_name = "ALIAS", default_value_t = Alias::production())]
+    pub(crate) alias: Alias,
+    /// The version's share of the requests
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) percent: u32,
+    /// Why; kept in the alias's history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `dunlin rollback`
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// MODEL (its alias "production") or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: ModelRef,
+    /// Why; kept in the alias's history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `dunlin alias`
+#[derive(Debug, Args)]
+pub(crate) struct AliasArgs {
+    /// MODEL, or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: ModelRef,
+    /// What the alias is to stand for: versions, each with a weight of its own or 1
+    #[arg(value_name = "VERSION[=WEIGHT]")]
+    pub(crate) targets: Vec<Weighted>,
+    /// Only if the alias is still in this state (`etag` of --json)
+    #[arg(long, value_name = "ETAG", requires = "targets")]
+    pub(crate) if_match: Option<String>,
+    /// Only if there is no such alias yet
+    #[arg(long, requires = "targets", conflicts_with = "if_match")]
+    pub(crate) new: bool,
+    /// Delete the alias
+    #[arg(long, conflicts_with = "targets")]
+    pub(crate) delete: bool,
+}
+
+/// A version and its weight, as `3` or `3=90`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Weighted(pub(crate) Version, pub(crate) u32);
+
+impl FromStr for Weighted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (version, weight) = text.split_once('=').unwrap_or((text, "1"));
+        let version = version
+            .parse()
+            .map_err(|error: dunlin_registry::Error| error.to_string())?;
+        match weight.parse() {
+            Ok(weight) if weight > 0 => Ok(Self(version, weight)),
+            _ => Err(format!("{weight:?} is not a weight: a whole number from 1")),
+        }
+    }
 }
 
 /// `dunlin inspect`
@@ -379,6 +535,13 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+fn days(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(days) if (0.0..=36_500.0).contains(&days) => Ok(days),
+        _ => Err("a number of days, from 0 to 36500".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -398,6 +561,17 @@ mod tests {
             let (name, about) = (sub.get_name(), sub.get_about().unwrap_or_default());
             let line = format!("  {name:<12} {about}\n");
             assert!(name == "help" || HELP.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn versions_have_weights() {
+        let weighted = |text: &str| text.parse::<Weighted>();
+        let three = Version::new(3).expect("a number");
+        assert_eq!(weighted("3"), Ok(Weighted(three, 1)));
+        assert_eq!(weighted("3=90"), Ok(Weighted(three, 90)));
+        for bad in ["", "x", "0", "3=", "3=0", "3=-1", "3=x", "3=1=1", "=3"] {
+            assert!(weighted(bad).is_err(), "{bad:?}");
         }
     }
 

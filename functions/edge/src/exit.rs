@@ -164,6 +164,7 @@ fn registry(kind: dunlin_registry::ErrorKind) -> Exit {
         Kind::InvalidName | Kind::InvalidAlias => Exit::Usage,
         Kind::ModelNotFound | Kind::VersionNotFound | Kind::AliasNotFound => Exit::NotFound,
         Kind::InvalidManifest | Kind::Corrupt | Kind::InvalidExamples => Exit::Corrupt,
+        Kind::Unproven => Exit::Invalid,
         Kind::Storage(kind) => storage(kind),
         _ => Exit::Failed,
     }

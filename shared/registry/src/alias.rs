@@ -23,6 +23,9 @@ pub struct AliasRecord {
     pub targets: Vec<Target>,
     /// Since when, RFC 3339.
     pub updated: String,
+    /// How it came to that.
+    #[serde(flatten)]
+    pub change: Change,
     /// What it stood for before, newest first.
     #[serde(default)]
     pub history: Vec<HistoryEntry>,
@@ -50,9 +53,89 @@ pub struct HistoryEntry {
     pub targets: Vec<Target>,
     /// Since when it did, RFC 3339.
     pub updated: String,
+    /// How it came to that.
+    #[serde(flatten)]
+    pub change: Change,
     /// What a later program wrote here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// How an alias came to stand for what it does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The version on trial: the state is a step of its canary, and no state to go back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Version>,
+    /// If it undid another change: the place in the history, from 0, of the state it went back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<usize>,
+}
+
+/// What an alias is to stand for next.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Next {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) change: Change,
+}
+
+impl AliasRecord {
+    /// The state that holds apart from a canary: this one, or the one that the canary began from.
+    pub(crate) fn settled(&self) -> &[Target] {
+        if self.change.canary.is_none() {
+            return &self.targets;
+        }
+        let before = self
+            .history
+            .iter()
+            .find(|entry| entry.change.canary.is_none());
+        before.map_or(&[], |entry| &entry.targets)
+    }
+
+    /// The state to go back to: the newest before this one that is another, and no canary's step;
+    /// after going back, the one before that. Its place in the history comes with it.
+    pub(crate) fn earlier(&self) -> Option<(usize, &HistoryEntry)> {
+        let start = self.change.restores.map_or(0, |place| place + 1);
+        let entries = self.history.iter().enumerate().skip(start);
+        entries
+            .filter(|(_, entry)| entry.change.canary.is_none())
+            .find(|(_, entry)| entry.targets != self.targets)
+    }
+}
+
+/// Gives a version `percent` of the requests, and leaves the rest to the targets as they are
+/// weighted among themselves. `None` where the weights don't fit.
+///
+/// The version comes last: as its share grows, requests move to it and none moves back.
+pub(crate) fn with_canary(base: &[Target], version: Version, percent: u32) -> Option<Vec<Target>> {
+    let total = base
+        .iter()
+        .try_fold(0u32, |sum, target| sum.checked_add(target.weight))?;
+    let mut targets = Vec::with_capacity(base.len() + 1);
+    for target in base {
+        let weight = target.weight.checked_mul(100 - percent)?;
+        targets.push(Target {
+            weight,
+            ..target.clone()
+        });
+    }
+    targets.push(Target::new(version, total.checked_mul(percent)?));
+    // Weights are for people to read: 90 and 10, not 9000 and 1000.
+    let divisor = targets
+        .iter()
+        .fold(0, |divisor, target| gcd(divisor, target.weight));
+    let shrink = if base.len() == 1 { total } else { divisor };
+    for target in &mut targets {
+        target.weight /= shrink.max(1);
+    }
+    Some(targets)
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 impl Target {
@@ -152,6 +235,72 @@ mod tests {
             assert!(pick(&all, key).is_some());
         }
         assert_eq!(pick(&[], 0), None);
+    }
+
+    #[test]
+    fn a_canary_takes_its_share_of_all() {
+        let version = Version::new(9).unwrap();
+        for (base, percent, want) in [
+            (&[(1, 1)][..], 10, &[(1, 90), (9, 10)][..]),
+            (&[(1, 7)], 5, &[(1, 95), (9, 5)]),
+            (&[(1, 3), (2, 1)], 20, &[(1, 3), (2, 1), (9, 1)]),
+            (&[(1, 90), (2, 10)], 50, &[(1, 9), (2, 1), (9, 10)]),
+        ] {
+            let got = with_canary(&targets(base), version, percent).unwrap();
+            assert_eq!(got, targets(want), "{percent} % beside {base:?}");
+        }
+        assert_eq!(
+            with_canary(&targets(&[(1, u32::MAX), (2, 1)]), version, 5),
+            None
+        );
+    }
+
+    #[test]
+    fn going_back_passes_over_canaries_and_what_was_undone() {
+        let record =
+            |now: &[(u64, u32)], change: Change, history: &[(u64, Option<u64>)]| AliasRecord {
+                schema: 1,
+                alias: Alias::production(),
+                targets: targets(now),
+                updated: String::new(),
+                change,
+                history: history
+                    .iter()
+                    .map(|&(version, canary)| HistoryEntry {
+                        targets: targets(&[(version, 1)]),
+                        updated: String::new(),
+                        change: Change {
+                            canary: canary.map(|v| Version::new(v).unwrap()),
+                            ..Change::default()
+                        },
+                        extra: Map::new(),
+                    })
+                    .collect(),
+                extra: Map::new(),
+            };
+        let back = |record: &AliasRecord| record.earlier().map(|(place, _)| place);
+        let none = Change::default;
+        assert_eq!(back(&record(&[(1, 1)], none(), &[])), None);
+        assert_eq!(back(&record(&[(2, 1)], none(), &[(1, None)])), Some(0));
+        // 1, then a canary of 2 in two steps, then 2.
+        let canary = [(2, Some(2)), (1, Some(2)), (1, None)];
+        assert_eq!(back(&record(&[(2, 1)], none(), &canary)), Some(2));
+        // 1, 2, 3, back to 2: the next one is 1.
+        let restores = Change {
+            restores: Some(1),
+            ..none()
+        };
+        let undone = [(3, None), (2, None), (1, None)];
+        assert_eq!(back(&record(&[(2, 1)], restores, &undone)), Some(2));
+        let on_trial = Change {
+            canary: Version::new(3).ok(),
+            ..none()
+        };
+        let record = record(&[(1, 90), (3, 10)], on_trial, &[(1, None), (3, None)]);
+        assert_eq!(
+            (back(&record), record.settled()),
+            (Some(0), &targets(&[(1, 1)])[..])
+        );
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub enum ErrorKind {
     AliasNotFound,
     /// Targets or weights that an alias can't have.
     InvalidAlias,
+    /// The version has no golden examples: nothing shows that it answers right.
+    Unproven,
+    /// The alias has no earlier state to go back to.
+    NoEarlierState,
     /// A newer program wrote this; ours is too old to read it.
     NewerSchema,
     /// A manifest or an alias record that can't be read.

@@ -34,6 +34,28 @@ pub(crate) fn number(name: &ModelName, version: Version) -> Result<ObjectKey> {
     key(&format!("numbers/{name}/{version}"))
 }
 
+/// That the version of a number is deleted.
+pub(crate) fn deleted(name: &ModelName, version: Version) -> Result<ObjectKey> {
+    key(&format!("numbers/{name}/{version}.deleted"))
+}
+
+/// That a collection runs.
+pub(crate) fn collecting() -> Result<ObjectKey> {
+    key("collecting")
+}
+
+/// Which files publishers are about to name.
+pub(crate) const INTENTS: &str = "intents/";
+
+pub(crate) fn intent(id: &str) -> Result<ObjectKey> {
+    key(&format!("{INTENTS}{id}"))
+}
+
+/// Which version something that is published once became.
+pub(crate) fn once(name: &ModelName, key: &Digest) -> Result<ObjectKey> {
+    self::key(&format!("once/{name}/{}", key.hex()))
+}
+
 /// The last segment of a listed key, without the folder and the ending.
 pub(crate) fn stem<'a>(key: &'a ObjectKey, folder: &str, ending: &str) -> Option<&'a str> {
     key.as_str().strip_prefix(folder)?.strip_suffix(ending)

@@ -9,6 +9,7 @@
 //! models/<name>/versions/<n>.json         the manifest of version n
 //! models/<name>/aliases/<alias>.json      alias → weighted versions, and its history
 //! numbers/<name>/<n>                      number n is taken, for good
+//! once/<name>/<hex>                       which version an upload has become
 //! ```
 //!
 //! # What holds at every moment
@@ -20,7 +21,8 @@
 //!   deleted between. A publisher that dies after its claim leaves a gap in the numbers, no more.
 //! - **Equal bytes are stored once.** Blobs are keyed by their digest; present ones are skipped.
 //! - **Aliases move by compare-and-swap**, so that of two at once none is lost unseen, and the
-//!   history names every state the alias was in.
+//!   history names every state the alias was in. They name proven versions only: those whose
+//!   manifest has golden examples.
 //! - **Bytes are checked before anybody uses them.** [`Registry::blob`] refuses what doesn't have
 //!   the digest that the manifest states.
 //!
@@ -40,12 +42,12 @@ mod reference;
 mod registry;
 mod timestamp;
 
-pub use alias::{AliasRecord, HistoryEntry, Target};
+pub use alias::{AliasRecord, Change, HistoryEntry, Target};
 pub use digest::Digest;
 pub use draft::Draft;
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{Artifact, MANIFEST_LIMIT, Manifest, Measured, Role, SCHEMA};
 pub use names::{Alias, ModelName, Version};
 pub use reference::{ModelRef, Selector};
-pub use registry::{Deleted, Registry, Resolution, Route};
+pub use registry::{Collection, Deleted, Registry, Resolution, Retention, Route};
 pub use timestamp::rfc3339;

@@ -156,6 +156,12 @@ impl Manifest {
             .find(|a| a.role == *role && a.format == format)
     }
 
+    /// Whether golden examples came with it: the publish road records those it was proven on.
+    pub fn is_proven(&self) -> bool {
+        let examples = |artifact: &Artifact| artifact.role == Role::Examples;
+        self.artifacts.iter().any(examples)
+    }
+
     /// Reads a manifest; `object` names it in errors.
     pub fn from_json(object: &str, bytes: &[u8]) -> Result<Self> {
         read_document(object, bytes)

@@ -29,6 +29,14 @@ pub enum ErrorKind {
     RouteNotFound,
     /// The path does not answer this method.
     MethodNotAllowed,
+    /// The caller has not shown that it may change anything.
+    Unauthorized,
+    /// What was to be changed is no longer what the caller has seen.
+    Conflict,
+    /// A version without golden examples: no alias takes it.
+    Unproven,
+    /// The alias has no earlier state to go back to.
+    NoEarlierState,
     /// The body did not arrive in time.
     BodyTimeout,
     /// A limit on bytes, pixels or elements was passed.
@@ -86,6 +94,10 @@ pub fn facts(kind: ErrorKind) -> Facts {
         K::AliasNotFound => (S::NOT_FOUND, "alias_not_found", "OTHER", None),
         K::RouteNotFound => (S::NOT_FOUND, "route_not_found", "OTHER", None),
         K::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "OTHER", None),
+        K::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "OTHER", None),
+        K::Conflict => (S::PRECONDITION_FAILED, "conflict", "OTHER", None),
+        K::Unproven => (S::CONFLICT, "unproven", "OTHER", None),
+        K::NoEarlierState => (S::CONFLICT, "no_earlier_state", "OTHER", None),
         K::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout", "OTHER", None),
         K::TooLarge => (S::PAYLOAD_TOO_LARGE, "too_large", "OTHER", None),
         K::UriTooLong => (S::URI_TOO_LONG, "uri_too_long", "OTHER", None),
@@ -153,7 +165,7 @@ impl Error {
         }
     }
 
-    fn caused(kind: ErrorKind, source: impl StdError + Send + Sync + 'static) -> Self {
+    pub(crate) fn caused(kind: ErrorKind, source: impl StdError + Send + Sync + 'static) -> Self {
         Self {
             source: Some(Arc::new(source)),
             ..Self::new(kind, "")
@@ -231,6 +243,9 @@ impl From<dunlin_registry::Error> for Error {
             Registry::VersionNotFound => ErrorKind::VersionNotFound,
             Registry::AliasNotFound => ErrorKind::AliasNotFound,
             Registry::Storage(_) => ErrorKind::Store,
+            Registry::Conflict => ErrorKind::Conflict,
+            Registry::Unproven => ErrorKind::Unproven,
+            Registry::NoEarlierState => ErrorKind::NoEarlierState,
             Registry::Corrupt
             | Registry::NewerSchema
             | Registry::InvalidManifest

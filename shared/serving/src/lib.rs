@@ -59,7 +59,7 @@ mod usage;
 pub use artifact::runnable;
 pub use call::Call;
 pub use error::{Error, ErrorKind, Facts, facts};
-pub use http::{Deadline, Route, router, routes};
+pub use http::{Access, Deadline, Route, admin_router, router, router_with_admin, routes};
 pub use infer::InferBody;
 pub use options::{Limits, ServiceOptions};
 pub use predict::PredictBody;

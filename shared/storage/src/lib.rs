@@ -49,7 +49,7 @@ pub use directory::DirectoryStore;
 pub use download::{Download, DownloadOptions, Hedge, download};
 pub use error::{Error, ErrorKind, Result};
 pub use key::{MAX_KEY_BYTES, ObjectKey};
-pub use open::open;
+pub use open::{key_in_store, open};
 pub use options::{Credentials, StoreOptions};
 pub use s3::S3Store;
 pub use store::{ETag, Object, ObjectMeta, Progress, PutCondition, Store};

@@ -19,6 +19,22 @@ pub async fn open(url: &str, options: &StoreOptions) -> Result<Arc<dyn Store>> {
     }
 }
 
+/// The key, in the store with this URL, of an object that others name by its bucket and its key
+/// there; `None` if it lies elsewhere. A directory has no bucket: any will do.
+pub fn key_in_store<'a>(url: &str, bucket: &str, key: &'a str) -> Option<&'a str> {
+    let Some(place) = url.strip_prefix("s3://") else {
+        return Some(key);
+    };
+    let (own, prefix) = place.split_once('/').unwrap_or((place, ""));
+    if own != bucket {
+        return None;
+    }
+    match prefix.trim_end_matches('/') {
+        "" => Some(key),
+        prefix => key.strip_prefix(prefix)?.strip_prefix('/'),
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Bucket { bucket: String, prefix: String },
@@ -120,6 +136,24 @@ mod tests {
         ];
         for (url, wanted) in cases {
             assert_eq!(Place::parse(url).unwrap(), wanted, "{url}");
+        }
+    }
+
+    #[test]
+    fn objects_of_a_bucket_are_found_in_the_store() {
+        for (url, bucket, key, want) in [
+            ("s3://b", "b", "a/x", Some("a/x")),
+            ("s3://b/a", "b", "a/x", Some("x")),
+            ("s3://b/a/", "b", "a/x", Some("x")),
+            ("s3://b/a", "b", "ab/x", None),
+            ("s3://b", "c", "a/x", None),
+            ("file:/models", "any", "a/x", Some("a/x")),
+        ] {
+            assert_eq!(
+                key_in_store(url, bucket, key),
+                want,
+                "{key} of {bucket} in {url}"
+            );
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Function {
     gateway: Gateway,
     invoke: String,
     client: reqwest::Client,
-    _processes: Vec<Running>,
+    processes: Vec<Running>,
 }
 
 impl Function {
@@ -35,6 +35,28 @@ impl Function {
     /// # Panics
     /// Where it does not come up in a minute.
     pub async fn start(emulator: &Emulator, bootstrap: &Path, store: &str) -> Self {
+        let settings = [
+            ("DUNLIN_STORE", store.to_owned()),
+            ("DUNLIN_PRELOAD", "digits".to_owned()),
+            ("DUNLIN_BODY_MIB", "1".to_owned()),
+        ];
+        let function = Self::launch(emulator, bootstrap, &settings).await;
+        for _ in 0..600 {
+            let reply = function.send("GET", "/v2/health/ready", &[], &[]).await;
+            if reply.status == 200 {
+                return function;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{} is not ready after a minute", function.name);
+    }
+
+    /// Starts a function with these settings; whether it is ready, its first answer tells.
+    pub async fn launch(
+        emulator: &Emulator,
+        bootstrap: &Path,
+        settings: &[(&str, String)],
+    ) -> Self {
         let port = free_port();
         let (name, path, processes) = match emulator {
             Emulator::Aws(program) => {
@@ -51,7 +73,7 @@ impl Function {
                 (
                     "aws-lambda-rie",
                     "function",
-                    vec![spawn(settings(&mut command, store))],
+                    vec![spawn(with(&mut command, settings))],
                 )
             }
             Emulator::CargoLambda(program) => {
@@ -71,30 +93,18 @@ impl Function {
                     )
                     .env("AWS_LAMBDA_FUNCTION_VERSION", "1");
                 // The function ends before its emulator.
-                let function = spawn(settings(&mut function, store));
+                let function = spawn(with(&mut function, settings));
                 ("cargo-lambda", "bootstrap", vec![function, emulator])
             }
         };
         wait_for_port(port).await;
-        let function = Self {
+        Self {
             name: name.to_owned(),
             gateway: Gateway::FunctionUrl,
             invoke: format!("http://127.0.0.1:{port}/2015-03-31/functions/{path}/invocations"),
             client: client(),
-            _processes: processes,
-        };
-        for _ in 0..600 {
-            if function
-                .send("GET", "/v2/health/ready", &[], &[])
-                .await
-                .status
-                == 200
-            {
-                return function;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            processes: processes,
         }
-        panic!("the function under {name} is not ready after a minute");
     }
 
     /// The same function behind another gateway.
@@ -104,6 +114,18 @@ impl Function {
         self.name = format!("{emulator} {gateway:?}");
         self.gateway = gateway;
         self
+    }
+
+    /// Kills the function's own process (SIGKILL), wherever it is. Its emulator lives, and answers
+    /// the invocation with an error.
+    pub fn kill_process(&self) {
+        let emulator = self.processes[0].0.id();
+        let children = format!("/proc/{emulator}/task/{emulator}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        for child in children.split_whitespace() {
+            // It may have ended already.
+            let _ = Command::new("kill").args(["-KILL", child]).status();
+        }
     }
 
     /// What the function gives for an event; null where the invocation failed.
@@ -132,13 +154,11 @@ impl Host for Function {
     }
 }
 
-fn settings<'a>(command: &'a mut Command, store: &str) -> &'a mut Command {
+fn with<'a>(command: &'a mut Command, settings: &[(&str, String)]) -> &'a mut Command {
     command
         .env("AWS_LAMBDA_FUNCTION_NAME", "function")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
-        .env("DUNLIN_STORE", store)
-        .env("DUNLIN_PRELOAD", "digits")
-        .env("DUNLIN_BODY_MIB", "1")
+        .envs(settings.iter().map(|(name, value)| (name, value)))
 }
 
 fn spawn(command: &mut Command) -> Running {

@@ -87,6 +87,34 @@ impl Asked {
 pub struct Faults {
     rules: Mutex<Vec<(On, usize, Fault)>>,
     asked: Mutex<Vec<Asked>>,
+    weather: Mutex<Option<Weather>>,
+}
+
+/// A store in bad weather: of a hundred requests so many fail, and so many lag.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Requests of a hundred that fail: not carried out, or carried out with their answer lost.
+    pub failing: u32,
+    /// Requests of a hundred that wait before they are carried out.
+    pub lagging: u32,
+    /// For how long at most.
+    pub lag: Duration,
+}
+
+impl Weather {
+    fn fault(self) -> Option<Fault> {
+        let (dice, sort) = (fastrand::u32(0..100), fastrand::u32(0..4));
+        if dice < self.failing {
+            return Some(match sort {
+                0 => Fault::LoseAnswer,
+                1 => Fault::Status(503),
+                2 => Fault::CutAfter(20),
+                _ => Fault::Status(500),
+            });
+        }
+        let lags = dice < self.failing + self.lagging;
+        lags.then(|| Fault::Delay(self.lag.mul_f64(fastrand::f64())))
+    }
 }
 
 impl Faults {
@@ -96,6 +124,11 @@ impl Faults {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push((on, times, fault));
+    }
+
+    /// From now on requests fail and lag by chance; what was asked is no longer kept.
+    pub fn weather(&self, weather: Weather) {
+        *self.weather.lock().unwrap_or_else(PoisonError::into_inner) = Some(weather);
     }
 
     /// How many requests of this kind came.
@@ -120,11 +153,17 @@ impl Faults {
     ) -> Result<Response<Body>, io::Error> {
         let (parts, body) = request.into_parts();
         let asked = Asked::new(&parts);
-        let fault = self.next(&asked);
-        self.asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(asked);
+        let weather = *self.weather.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = if let Some(weather) = weather {
+            weather.fault()
+        } else {
+            let fault = self.next(&asked);
+            self.asked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(asked);
+            fault
+        };
         match fault {
             Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
             Some(Fault::Status(status)) => {

@@ -1,10 +1,13 @@
 //! The commands, each in a file of its own.
 
+mod alias;
 mod bench;
 mod compile;
+mod gc;
 mod inspect;
 mod ls;
 pub(crate) mod push;
+mod release;
 mod rm;
 mod run;
 pub(crate) mod serve;
@@ -26,6 +29,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Ls => ls::ls(context).await,
         Command::Show(arguments) => show::show(arguments, context).await,
         Command::Rm(arguments) => rm::rm(arguments, context).await,
+        Command::Gc(arguments) => gc::gc(arguments, context).await,
+        Command::Promote(arguments) => release::promote(arguments, context).await,
+        Command::Canary(arguments) => release::canary(arguments, context).await,
+        Command::Rollback(arguments) => release::roll_back(arguments, context).await,
+        Command::Alias(arguments) => alias::alias(arguments, context).await,
         Command::Inspect(arguments) => inspect::inspect(arguments, context).await,
         Command::Bench(arguments) => bench::bench(arguments, context).await,
         Command::Version => version::version(context),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use dunlin_registry::ModelRef;
-use dunlin_serving::{Service, ServiceOptions, router};
+use dunlin_serving::{Access, Service, ServiceOptions, router, router_with_admin};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -64,6 +64,14 @@ pub(crate) struct ServeArgs {
         default_value_t = 30
     )]
     drain_seconds: u32,
+    /// Also answer /admin, which changes the store, to callers with this token
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "DUNLIN_ADMIN_TOKEN",
+        hide_env_values = true
+    )]
+    admin_token: Option<Access>,
 }
 
 /// What the server tells when it begins.
@@ -112,7 +120,11 @@ pub(crate) async fn serve(arguments: ServeArgs, context: &Context) -> Result<(),
     let service = Service::new(registry, options);
     let (stop, stopped) = watch::channel(false);
     // Health is answered while models load.
-    let mut server = tokio::spawn(net::serve(listener, router(service.clone()), stopped));
+    let app = match arguments.admin_token {
+        Some(access) => router_with_admin(service.clone(), access),
+        None => router(service.clone()),
+    };
+    let mut server = tokio::spawn(net::serve(listener, app, stopped));
     if !arguments.preload.is_empty() {
         let task = Task::start(context.output, "loading models");
         tokio::select! {

@@ -1,6 +1,7 @@
 //! Exit codes, as docs/cli.md lists them.
 
 pub(crate) const OK: i32 = 0;
+pub(crate) const FAILED: i32 = 1;
 pub(crate) const USAGE: i32 = 2;
 pub(crate) const NOT_FOUND: i32 = 3;
 pub(crate) const INVALID: i32 = 4;

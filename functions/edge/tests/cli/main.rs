@@ -3,4 +3,5 @@
 mod commands;
 mod exit;
 mod process;
+mod release;
 mod trouble;

@@ -200,7 +200,8 @@ impl Server {
         self.ask(&head, body)
     }
 
-    fn ask(&self, head: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    /// A request by its first lines, each with its line end.
+    pub(crate) fn ask(&self, head: &str, body: &[u8]) -> (u16, Vec<u8>) {
         let mut stream = self.connect();
         stream
             .write_all(format!("{head}host: x\r\nconnection: close\r\n\r\n").as_bytes())

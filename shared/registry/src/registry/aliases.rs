@@ -6,11 +6,11 @@ use dunlin_storage::{ETag, PutCondition};
 use serde_json::Map;
 
 use super::{Registry, back_off, lost};
-use crate::alias::{HISTORY_LIMIT, check_targets};
+use crate::alias::{HISTORY_LIMIT, Next, check_targets};
 use crate::manifest::{read_document, write_document};
 use crate::{
-    Alias, AliasRecord, Error, ErrorKind, HistoryEntry, ModelName, Result, SCHEMA, Target, Version,
-    layout, rfc3339,
+    Alias, AliasRecord, Change, Error, ErrorKind, HistoryEntry, ModelName, Result, SCHEMA, Target,
+    Version, layout, rfc3339,
 };
 
 /// How often a move is tried against others that move the same alias.
@@ -70,17 +70,8 @@ impl Registry {
         alias: &Alias,
         targets: Vec<(Version, u32)>,
     ) -> Result<AliasRecord> {
-        self.change_alias(name, alias, |_| Ok(Some(to_targets(&targets))))
-            .await
-            .and_then(|record| {
-                // The change above always gives targets.
-                record.ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Conflict,
-                        format!("alias {alias} of {name} was not set"),
-                    )
-                })
-            })
+        let next = Next::to(&targets);
+        self.move_alias(name, alias, |_| Ok(next.clone())).await
     }
 
     /// Points an alias at these versions if its state is still the one `seen` (`None`: there is no
@@ -94,8 +85,8 @@ impl Registry {
     ) -> Result<AliasRecord> {
         let current = self.read_alias(name, alias).await?;
         if current.as_ref().map(|(_, etag)| etag) == seen {
-            let targets = to_targets(&targets);
-            if let Some(record) = self.try_swap(name, alias, targets, current).await? {
+            let next = Next::to(&targets);
+            if let Some(record) = self.try_swap(name, alias, next, current).await? {
                 return Ok(record);
             }
         }
@@ -114,19 +105,35 @@ impl Registry {
         deleted.map_err(|error| Error::storage(format_args!("delete {}", key.as_str()), error))
     }
 
+    /// As [`change_alias`](Self::change_alias), by a change that never leaves it.
+    pub(super) async fn move_alias(
+        &self,
+        name: &ModelName,
+        alias: &Alias,
+        change: impl Fn(Option<&AliasRecord>) -> Result<Next>,
+    ) -> Result<AliasRecord> {
+        let moved = self.change_alias(name, alias, |record| change(record).map(Some));
+        moved.await?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Conflict,
+                format!("alias {alias} of {name} was not moved"),
+            )
+        })
+    }
+
     /// Reads, changes and writes back, until nobody came between. `None` from `change`: leave it.
     pub(super) async fn change_alias(
         &self,
         name: &ModelName,
         alias: &Alias,
-        change: impl Fn(Option<&AliasRecord>) -> Result<Option<Vec<Target>>>,
+        change: impl Fn(Option<&AliasRecord>) -> Result<Option<Next>>,
     ) -> Result<Option<AliasRecord>> {
         for tries in 0..SWAP_TRIES {
             let current = self.read_alias(name, alias).await?;
-            let Some(targets) = change(current.as_ref().map(|(record, _)| record))? else {
+            let Some(next) = change(current.as_ref().map(|(record, _)| record))? else {
                 return Ok(None);
             };
-            if let Some(record) = self.try_swap(name, alias, targets, current).await? {
+            if let Some(record) = self.try_swap(name, alias, next, current).await? {
                 return Ok(Some(record));
             }
             back_off(tries).await;
@@ -142,16 +149,19 @@ impl Registry {
         &self,
         name: &ModelName,
         alias: &Alias,
-        targets: Vec<Target>,
+        next: Next,
         current: Option<(AliasRecord, ETag)>,
     ) -> Result<Option<AliasRecord>> {
+        let Next { targets, change } = next;
         check_targets(alias, &targets)?;
+        let before = current
+            .as_ref()
+            .map_or(&[][..], |(record, _)| &record.targets);
         for target in &targets {
-            if !self
-                .exists(&layout::manifest(name, target.version)?)
-                .await?
-            {
-                return Err(self.no_version(name, target.version).await);
+            // What serves already may stay, however it came there.
+            let stays = before.iter().any(|old| old.version == target.version);
+            if !self.manifest(name, target.version).await?.is_proven() && !stays {
+                return Err(unproven(name, target.version));
             }
         }
         let updated = rfc3339(SystemTime::now());
@@ -164,6 +174,7 @@ impl Registry {
                     alias,
                     targets,
                     updated,
+                    change,
                     history: Vec::new(),
                     extra,
                 };
@@ -173,6 +184,7 @@ impl Registry {
                 let before = HistoryEntry {
                     targets: std::mem::replace(&mut record.targets, targets),
                     updated: std::mem::replace(&mut record.updated, updated),
+                    change: std::mem::replace(&mut record.change, change),
                     extra: Map::new(),
                 };
                 record.history.insert(0, before);
@@ -195,9 +207,25 @@ impl Registry {
     }
 }
 
-fn to_targets(targets: &[(Version, u32)]) -> Vec<Target> {
-    targets
-        .iter()
-        .map(|&(version, weight)| Target::new(version, weight))
-        .collect()
+impl Next {
+    /// These versions, for no reason that is told.
+    fn to(targets: &[(Version, u32)]) -> Self {
+        let targets = targets.iter();
+        Self {
+            targets: targets
+                .map(|&(version, weight)| Target::new(version, weight))
+                .collect(),
+            change: Change::default(),
+        }
+    }
+}
+
+fn unproven(name: &ModelName, version: Version) -> Error {
+    Error::new(
+        ErrorKind::Unproven,
+        format!(
+            "version {version} of {name} has no golden examples, so nothing shows that it answers \
+             right; publish it with `dunlin push`"
+        ),
+    )
 }

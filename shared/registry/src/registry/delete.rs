@@ -3,8 +3,13 @@
 //! Blobs stay: other versions may share them, and collecting those that nobody names is a job of
 //! its own. Numbers stay too, so that none ever names a second version.
 
-use super::Registry;
-use crate::{Alias, Error, ModelName, Result, Version, layout};
+use std::time::SystemTime;
+
+use dunlin_storage::PutCondition;
+
+use super::{Registry, lost};
+use crate::alias::Next;
+use crate::{Alias, Change, Error, ModelName, Result, Version, layout, rfc3339};
 
 /// What a deletion did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,6 +63,18 @@ impl Registry {
     async fn delete_manifest(&self, name: &ModelName, version: Version) -> Result<()> {
         // A manifest that was copied here by other means may lack its claim: make it now.
         self.claim(name, version).await?;
+        // What is published once must not come back under this number.
+        let mark = layout::deleted(name, version)?;
+        let note = format!("deleted {}\n", rfc3339(SystemTime::now()));
+        match self
+            .store
+            .put(&mark, note.into(), PutCondition::IfAbsent)
+            .await
+        {
+            Ok(_) => {}
+            Err(error) if lost(&error) => {}
+            Err(error) => return Err(Error::storage(format_args!("store {mark}"), error)),
+        }
         let key = layout::manifest(name, version)?;
         let deleted = self.store.delete(&key).await;
         deleted.map_err(|error| Error::storage(format_args!("delete {}", key.as_str()), error))
@@ -91,7 +108,14 @@ impl Registry {
                 .cloned()
                 .collect();
             // Already moved by somebody else, to elsewhere.
-            Ok((rest.len() < targets.len() && !rest.is_empty()).then_some(rest))
+            let moves = rest.len() < targets.len() && !rest.is_empty();
+            Ok(moves.then(|| Next {
+                targets: rest,
+                change: Change {
+                    reason: Some(format!("version {version} was deleted")),
+                    ..Change::default()
+                },
+            }))
         });
         if changed.await?.is_some() {
             deleted.changed_aliases.push(alias);

@@ -1,8 +1,10 @@
 //! The registry over a store: reading here, then one file for each thing that writes.
 
 mod aliases;
+mod collect;
 mod delete;
 mod publish;
+mod releases;
 mod resolve;
 
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use dunlin_storage::{
     DownloadOptions, ErrorKind as StoreError, Object, ObjectKey, Progress, Store,
 };
 
+pub use collect::{Collection, Retention};
 pub use delete::Deleted;
 pub use resolve::{Resolution, Route};
 

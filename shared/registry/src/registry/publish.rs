@@ -1,5 +1,6 @@
 //! Publishing: the blobs, a number, and the manifest last.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -23,38 +24,115 @@ impl Registry {
     /// If this fails, or dies midway, no version appears; blobs that were stored are used by the
     /// next publisher of the same bytes.
     pub async fn publish(&self, draft: Draft) -> Result<Manifest> {
-        let Draft {
-            mut manifest,
-            blobs,
-            progress,
-        } = draft;
-        for artifact in &manifest.artifacts {
-            if !blobs.contains_key(&artifact.digest) {
-                return Err(Error::new(
-                    ErrorKind::InvalidManifest,
-                    format!(
-                        "the draft of {} names {} and doesn't hold it",
-                        manifest.name, artifact.digest
-                    ),
-                ));
+        let (mut manifest, blobs, progress) = checked(draft)?;
+        let intent = self.intend(blobs.keys()).await?;
+        let published = async {
+            self.store_blobs(blobs, progress).await?;
+            loop {
+                manifest.version = self.claim_number(&manifest.name).await?;
+                manifest.created = rfc3339(SystemTime::now());
+                intent.holds()?;
+                if self.store_manifest(&manifest).await? {
+                    return Ok(manifest);
+                }
             }
-        }
-        // Too large is said before anything is stored.
-        manifest.created = rfc3339(SystemTime::now());
-        manifest.to_json()?;
+        };
+        let published = published.await;
+        self.withdraw(intent).await;
+        published
+    }
 
+    async fn store_blobs(
+        &self,
+        blobs: BTreeMap<Digest, Bytes>,
+        progress: Option<Progress>,
+    ) -> Result<()> {
         stream::iter(blobs)
             .map(|(digest, bytes)| self.store_blob(digest, bytes, progress.clone()))
             .buffer_unordered(BLOBS_AT_ONCE)
             .try_collect::<()>()
-            .await?;
+            .await
+    }
 
-        loop {
-            manifest.version = self.claim_number(&manifest.name).await?;
+    /// As [`publish`](Self::publish), but of all that are published under one key, at any time and
+    /// by whomever, one alone becomes a version; the others get its manifest.
+    ///
+    /// One that dies midway leaves its number to the next with its key.
+    pub async fn publish_once(&self, draft: Draft, key: &Digest) -> Result<Manifest> {
+        let (mut manifest, blobs, progress) = checked(draft)?;
+        let name = manifest.name.clone();
+        if let Some(published) = self.published_once(&name, key).await? {
+            return Ok(published);
+        }
+        let intent = self.intend(blobs.keys()).await?;
+        let published = async {
+            manifest.version = self.number_of(&name, key).await?;
+            self.store_blobs(blobs, progress).await?;
             manifest.created = rfc3339(SystemTime::now());
+            intent.holds()?;
             if self.store_manifest(&manifest).await? {
                 return Ok(manifest);
             }
+            self.manifest(&name, manifest.version).await
+        };
+        let published = published.await;
+        self.withdraw(intent).await;
+        published
+    }
+
+    /// The version that was published under this key, if one was.
+    ///
+    /// # Errors
+    /// [`ErrorKind::VersionNotFound`] if it is deleted: what is published once does not come back.
+    pub async fn published_once(&self, name: &ModelName, key: &Digest) -> Result<Option<Manifest>> {
+        let Some(version) = self.read_once(name, key).await? else {
+            return Ok(None);
+        };
+        let object = layout::manifest(name, version)?;
+        if let Some(found) = self.get(&object).await? {
+            return Manifest::from_json(object.as_str(), &found.bytes).map(Some);
+        }
+        if self.exists(&layout::deleted(name, version)?).await? {
+            return Err(Error::new(
+                ErrorKind::VersionNotFound,
+                format!(
+                    "it was version {version} of {name}, which is deleted; to have it back, `dunlin push` it"
+                ),
+            ));
+        }
+        Ok(None)
+    }
+
+    async fn read_once(&self, name: &ModelName, key: &Digest) -> Result<Option<Version>> {
+        let object = layout::once(name, key)?;
+        let Some(found) = self.get(&object).await? else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&found.bytes).unwrap_or_default();
+        let version = text.trim().parse().map_err(|error| {
+            let message = format!("{} names no version", object.as_str());
+            Error::with_source(ErrorKind::InvalidManifest, message, error)
+        })?;
+        Ok(Some(version))
+    }
+
+    /// The number that belongs to a key: the first that was taken for it.
+    async fn number_of(&self, name: &ModelName, key: &Digest) -> Result<Version> {
+        if let Some(version) = self.read_once(name, key).await? {
+            return Ok(version);
+        }
+        let version = self.claim_number(name).await?;
+        let object = layout::once(name, key)?;
+        let note = format!("{version}\n");
+        let put = self.store.put(&object, note.into(), PutCondition::IfAbsent);
+        match put.await {
+            Ok(_) => Ok(version),
+            // Another was faster; the number stays a gap.
+            Err(error) if lost(&error) => Ok(self.read_once(name, key).await?.unwrap_or(version)),
+            Err(error) => Err(Error::storage(
+                format_args!("store {}", object.as_str()),
+                error,
+            )),
         }
     }
 
@@ -164,4 +242,28 @@ impl Registry {
             )),
         }
     }
+}
+
+/// The parts of a draft that is whole: it holds every file that it names.
+fn checked(draft: Draft) -> Result<(Manifest, BTreeMap<Digest, Bytes>, Option<Progress>)> {
+    let Draft {
+        mut manifest,
+        blobs,
+        progress,
+    } = draft;
+    for artifact in &manifest.artifacts {
+        if !blobs.contains_key(&artifact.digest) {
+            return Err(Error::new(
+                ErrorKind::InvalidManifest,
+                format!(
+                    "the draft of {} names {} and doesn't hold it",
+                    manifest.name, artifact.digest
+                ),
+            ));
+        }
+    }
+    // Too large is said before anything is stored.
+    manifest.created = rfc3339(SystemTime::now());
+    manifest.to_json()?;
+    Ok((manifest, blobs, progress))
 }

@@ -2,8 +2,10 @@
 //!
 //! - `envelope`: request ids, limits on URI and headers, panics, error bodies, the log line.
 //! - `request`: paths, headers and bodies in. `reply`: answers out.
+//! - `admin`: what changes the store, behind an access of its own.
 //! - `health`, `models`, `infer`, `predict`, `repository`, `metrics`: the handlers.
 
+mod admin;
 mod envelope;
 mod health;
 mod infer;
@@ -20,6 +22,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 
+pub use admin::Access;
 pub use envelope::Deadline;
 pub(crate) use request::Budget;
 
@@ -88,11 +91,27 @@ pub fn routes() -> &'static [Route] {
 
 /// The one router of all hosts.
 pub fn router(service: Arc<Service>) -> Router {
-    ROUTES
-        .iter()
-        .fold(Router::new(), |router, route| {
-            router.route(route.path, (route.handler)())
-        })
+    enveloped(table(ROUTES), service)
+}
+
+/// The router of a host that changes the store, and does nothing else.
+pub fn admin_router(service: Arc<Service>, access: Access) -> Router {
+    enveloped(admin::guarded(access), service)
+}
+
+/// Both routers as one.
+pub fn router_with_admin(service: Arc<Service>, access: Access) -> Router {
+    enveloped(table(ROUTES).merge(admin::guarded(access)), service)
+}
+
+fn table(routes: &[Route]) -> Router<Arc<Service>> {
+    routes.iter().fold(Router::new(), |router, route| {
+        router.route(route.path, (route.handler)())
+    })
+}
+
+fn enveloped(router: Router<Arc<Service>>, service: Arc<Service>) -> Router {
+    router
         .fallback(async || {
             Error::new(
                 ErrorKind::RouteNotFound,

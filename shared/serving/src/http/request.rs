@@ -8,7 +8,7 @@ use axum::body::HttpBody as _;
 use axum::extract::{FromRequestParts, RawPathParams};
 use bytes::{Bytes, BytesMut};
 use dunlin_protocol::HEADER_LENGTH;
-use dunlin_registry::{ModelName, ModelRef, Selector};
+use dunlin_registry::{Alias, ModelName, ModelRef, Selector};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, request::Parts};
 use http_body_util::BodyExt as _;
@@ -22,6 +22,9 @@ pub(super) struct OfModel(pub(super) ModelRef);
 
 /// The model that a path of the people's API names: `name`, `name@version` or `name@alias`.
 pub(super) struct Named(pub(super) ModelRef);
+
+/// The alias that a path of the admin's names: `{model}` and `{alias}`.
+pub(super) struct OfAlias(pub(super) ModelName, pub(super) Alias);
 
 /// The parameter of a path, its percent-encoding undone.
 async fn parameter<S: Send + Sync>(
@@ -47,6 +50,16 @@ impl<S: Send + Sync> FromRequestParts<S> for OfModel {
             None => Selector::Default,
         };
         Ok(Self(ModelRef { name, selector }))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OfAlias {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let model = parameter(parts, state, "model").await?.unwrap_or_default();
+        let alias = parameter(parts, state, "alias").await?.unwrap_or_default();
+        Ok(Self(model.parse()?, alias.parse()?))
     }
 }
 

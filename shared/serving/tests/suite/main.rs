@@ -1,5 +1,6 @@
 //! The router over a directory store with the digits model in it, published as users publish.
 
+mod admin;
 mod errors;
 mod life;
 mod predict;

@@ -1,23 +1,29 @@
-//! An event, as the HTTP request that it stands for.
+//! HTTP events: each is the request that it stands for.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
+use axum::Router;
 use axum::body::Body;
 use dunlin_serving::Deadline;
 use http::Uri;
 use http::uri::PathAndQuery;
 use lambda_http::request::RequestContext;
-use lambda_http::{Request, RequestExt as _};
+use lambda_http::{Error, Request, RequestExt as _, service_fn};
+use tower::ServiceExt as _;
 
-/// Kept back from the function's time, so that "deadline exceeded" still reaches the caller.
-const RESERVE: Duration = Duration::from_millis(100);
+use crate::time_left;
 
-/// The longest time that Lambda gives a function.
-const LONGEST: Duration = Duration::from_mins(15);
+/// Answers HTTP events by a router, for as long as the function lives.
+pub async fn serve(router: Router) -> Result<(), Error> {
+    lambda_http::run(service_fn(move |request: Request| {
+        router.clone().oneshot(http_request(request))
+    }))
+    .await
+}
 
 /// The HTTP request of an event: the path without the stage, the body as bytes, the deadline.
-pub(crate) fn http_request(event: Request) -> http::Request<Body> {
+fn http_request(event: Request) -> http::Request<Body> {
     let path = encoded(without_stage(&event));
     let uri = match event.uri().query() {
         Some(query) => format!("{path}?{query}"),
@@ -28,7 +34,7 @@ pub(crate) fn http_request(event: Request) -> http::Request<Body> {
         .parse::<PathAndQuery>()
         .map_or_else(|_| Uri::from_static("/"), Uri::from);
     let context = event.lambda_context_ref();
-    let deadline = context.and_then(|context| deadline(context.deadline, SystemTime::now()));
+    let deadline = context.and_then(|context| time_left(context.deadline, SystemTime::now()));
     let (mut parts, body) = event.into_parts();
     parts.uri = uri;
     if let Some(left) = deadline {
@@ -75,15 +81,6 @@ fn encoded(path: &str) -> String {
     uri
 }
 
-/// The time that is left, from the function's deadline in milliseconds since 1970. An emulator
-/// may tell a constant; such a deadline is none.
-fn deadline(epoch_ms: u64, now: SystemTime) -> Option<Duration> {
-    let deadline = UNIX_EPOCH + Duration::from_millis(epoch_ms);
-    let past = now.duration_since(deadline).unwrap_or_default();
-    let left = deadline.duration_since(now).unwrap_or_default();
-    (past < LONGEST && left <= LONGEST).then(|| left.saturating_sub(RESERVE))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,20 +100,6 @@ mod tests {
         ] {
             assert_eq!(encoded(path), want);
             assert!(encoded(path).parse::<PathAndQuery>().is_ok(), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_deadline_out_of_reason_is_none() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
-        for (epoch_ms, want) in [
-            (1_000_003_000, Some(Duration::from_millis(2_900))),
-            (1_000_000_050, Some(Duration::ZERO)),
-            (999_999_000, Some(Duration::ZERO)),
-            (60_000, None),
-            (u64::MAX / 2, None),
-        ] {
-            assert_eq!(deadline(epoch_ms, now), want, "{epoch_ms}");
         }
     }
 }

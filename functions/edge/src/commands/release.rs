@@ -1,0 +1,56 @@
+//! `dunlin promote`, `canary` and `rollback`: which version an alias stands for.
+
+use dunlin_registry::{Alias, ModelRef, Selector, Version};
+
+use super::alias;
+use crate::cli::{CanaryArgs, PromoteArgs, RollbackArgs};
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+
+pub(crate) async fn promote(arguments: PromoteArgs, context: &Context) -> Result<(), Failure> {
+    let version = version(&arguments.model, "promote")?;
+    let registry = context.registry().await?;
+    let (name, alias) = (&arguments.model.name, &arguments.alias);
+    let reason = arguments.reason.as_deref();
+    let record = registry.promote(name, alias, version, reason).await?;
+    alias::tell_moved(name, &record, context)
+}
+
+pub(crate) async fn canary(arguments: CanaryArgs, context: &Context) -> Result<(), Failure> {
+    let version = version(&arguments.model, "canary")?;
+    let registry = context.registry().await?;
+    let (name, alias) = (&arguments.model.name, &arguments.alias);
+    let (percent, reason) = (arguments.percent, arguments.reason.as_deref());
+    let record = registry
+        .canary(name, alias, version, percent, reason)
+        .await?;
+    alias::tell_moved(name, &record, context)
+}
+
+pub(crate) async fn roll_back(arguments: RollbackArgs, context: &Context) -> Result<(), Failure> {
+    let name = &arguments.model.name;
+    let alias = match arguments.model.selector {
+        Selector::Default => Alias::production(),
+        Selector::Alias(alias) => alias,
+        Selector::Version(version) => {
+            return Err(Exit::Usage.failure(format!(
+                "an alias is rolled back, not a version; to serve version {version}: dunlin promote {name}@{version}"
+            )));
+        }
+    };
+    let registry = context.registry().await?;
+    let reason = arguments.reason.as_deref();
+    let record = registry.roll_back(name, &alias, reason).await?;
+    alias::tell_moved(name, &record, context)
+}
+
+/// The number that a release must name: what an alias means may change meanwhile.
+fn version(model: &ModelRef, command: &str) -> Result<Version, Failure> {
+    match model.selector {
+        Selector::Version(version) => Ok(version),
+        _ => Err(Exit::Usage.failure(format!(
+            "name the version by its number, as in dunlin {command} {}@3 (dunlin show {} lists them)",
+            model.name, model.name
+        ))),
+    }
+}

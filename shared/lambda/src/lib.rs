@@ -1,0 +1,30 @@
+//! What every Lambda function of Dunlin needs, and nothing that one alone needs.
+//!
+//! - [`HostArgs`], [`ModelArgs`]: the settings that functions share, from their environment.
+//! - [`warm`]: the init phase.
+//! - [`serve`]: a router behind HTTP events of API Gateway, load balancers and function URLs.
+//! - [`time_left`]: the deadline of an invocation.
+//! - [`end`]: how a function's `main` ends.
+
+mod deadline;
+mod http;
+mod settings;
+mod warm;
+
+use std::process::ExitCode;
+
+pub use self::deadline::time_left;
+pub use self::http::serve;
+pub use self::settings::{HostArgs, ModelArgs};
+pub use self::warm::warm;
+
+/// The exit code of a function, its error logged.
+pub fn end(result: Result<(), lambda_http::Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error_type = "init_failed", error = %error, "the function ends");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a function is told, by its environment or by flags.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use dunlin_registry::{ModelRef, Registry};
+use dunlin_serving::{Limits, ServiceOptions};
+use dunlin_storage::{Store, StoreOptions};
+use dunlin_telemetry::LogFormat;
+use lambda_http::Error;
+
+/// Where models are kept, and how to log.
+#[derive(Debug, Clone, Args)]
+pub struct HostArgs {
+    /// Where models are kept: `s3://bucket/prefix` or `file:PATH`
+    #[arg(long, value_name = "URL", env = "DUNLIN_STORE")]
+    pub store: String,
+    /// An S3 other than AWS's, as <http://host:port>
+    #[arg(long, value_name = "URL", env = "DUNLIN_S3_ENDPOINT")]
+    s3_endpoint: Option<String>,
+    /// The bucket's region [default: the function's]
+    #[arg(long, value_name = "NAME", env = "DUNLIN_S3_REGION")]
+    s3_region: Option<String>,
+    /// Put the bucket into the path, not the host name [default: true with an endpoint]
+    #[arg(long, value_name = "true|false", env = "DUNLIN_S3_PATH_STYLE")]
+    s3_path_style: Option<bool>,
+    /// What to log, as in `info` or `dunlin_serving=debug,warn`
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "DUNLIN_LOG",
+        default_value = "info"
+    )]
+    log: String,
+    /// How to log: auto (JSON on Lambda), text or json
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "DUNLIN_LOG_FORMAT",
+        default_value = "auto"
+    )]
+    log_format: LogFormat,
+    /// The function's memory in MB, as Lambda tells it
+    #[arg(
+        long,
+        value_name = "MB",
+        env = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        default_value_t = 512,
+        hide = true
+    )]
+    pub memory_mb: u64,
+}
+
+/// How the models of a function serve.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// Models to load in the init phase, as in "digits,faces@production"
+    #[arg(
+        long,
+        value_name = "MODEL",
+        env = "DUNLIN_PRELOAD",
+        value_delimiter = ','
+    )]
+    preload: Vec<ModelRef>,
+    /// Memory for loaded models, in MiB [default: half of the function's]
+    #[arg(long, value_name = "MIB", env = "DUNLIN_CACHE_MIB", value_parser = clap::value_parser!(u64).range(1..1 << 40))]
+    cache_mib: Option<u64>,
+    /// Largest request, in MiB; a larger one gets 413 [default: 64; Lambda itself takes 6 MB]
+    #[arg(long, value_name = "MIB", env = "DUNLIN_BODY_MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    body_mib: Option<u32>,
+    /// How old the knowledge of versions and aliases may be, in seconds
+    #[arg(
+        long,
+        value_name = "S",
+        env = "DUNLIN_REFRESH_SECONDS",
+        default_value_t = 5
+    )]
+    refresh_seconds: u32,
+    /// How long the init phase may spend on models and the store, in seconds; Lambda allows 10
+    #[arg(
+        long,
+        value_name = "S",
+        env = "DUNLIN_WARM_SECONDS",
+        default_value_t = 8
+    )]
+    warm_seconds: u32,
+}
+
+impl HostArgs {
+    /// Starts logging; nothing is logged before.
+    pub fn start_log(&self) -> Result<(), Error> {
+        dunlin_telemetry::init(self.log_format, &self.log)?;
+        Ok(())
+    }
+
+    /// The models of the store.
+    pub async fn registry(&self) -> Result<Registry, Error> {
+        Ok(Registry::new(self.open(&self.store).await?))
+    }
+
+    /// A store that is reached as the models' is.
+    pub async fn open(&self, url: &str) -> Result<Arc<dyn Store>, Error> {
+        let mut options = StoreOptions::default();
+        options.endpoint.clone_from(&self.s3_endpoint);
+        options.region.clone_from(&self.s3_region);
+        options.path_style = self.s3_path_style;
+        Ok(dunlin_storage::open(url, &options).await?)
+    }
+}
+
+impl ModelArgs {
+    /// The options of the service, in a function with this memory.
+    pub fn service_options(&self, host: &HostArgs) -> ServiceOptions {
+        let mut limits = Limits::default();
+        if let Some(mib) = self.body_mib {
+            limits.body_bytes = (mib as usize) << 20;
+        }
+        ServiceOptions {
+            limits,
+            cache_bytes: self.cache_mib.unwrap_or(host.memory_mb / 2).max(1) << 20,
+            // An environment of Lambda has one request at a time.
+            workers: 1,
+            refresh: Duration::from_secs(self.refresh_seconds.into()),
+            // Between requests the process is frozen.
+            background: false,
+            preload: self.preload.clone(),
+            ..ServiceOptions::default()
+        }
+    }
+
+    /// How long the init phase may spend on models and the store.
+    pub fn warm_time(&self) -> Duration {
+        Duration::from_secs(self.warm_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Config {
+        #[command(flatten)]
+        host: HostArgs,
+        #[command(flatten)]
+        models: ModelArgs,
+    }
+
+    #[test]
+    fn half_of_the_memory_is_for_models() {
+        let options = |arguments: &[&str]| {
+            let always = ["bootstrap", "--store", "file:x", "--memory-mb", "1024"];
+            let config = Config::try_parse_from([&always, arguments].concat()).unwrap();
+            config.models.service_options(&config.host)
+        };
+        assert_eq!(options(&[]).cache_bytes, 512 << 20);
+        let told = options(&["--cache-mib", "7", "--preload", "digits,faces@production"]);
+        assert_eq!(told.cache_bytes, 7 << 20);
+        assert_eq!(told.preload.len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (arguments, words) in [
+            (&["--preload", "../x"][..], "--preload"),
+            (&["--cache-mib", "0"], "--cache-mib"),
+            (&["--log-format", "yaml"], "text, json"),
+        ] {
+            let always = &["bootstrap", "--store", "file:x"][..];
+            let error = Config::try_parse_from([always, arguments].concat()).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}
