@@ -3,10 +3,13 @@
 //! - [`HostArgs`], [`ModelArgs`]: the settings that functions share, from their environment.
 //! - [`warm`]: the init phase.
 //! - [`serve`]: a router behind HTTP events of API Gateway, load balancers and function URLs.
+//! - `events`, with the feature of that name: inputs of S3, SQS, SNS and `EventBridge`.
 //! - [`time_left`]: the deadline of an invocation.
 //! - [`end`]: how a function's `main` ends.
 
 mod deadline;
+#[cfg(feature = "events")]
+pub mod events;
 mod http;
 mod settings;
 mod warm;

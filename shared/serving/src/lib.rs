@@ -15,6 +15,7 @@
 //! | `queue`: workers, a bounded queue, deadlines | `admission` |
 //! | which requests are too short to be worth another thread | `pace` |
 //! | `decode` → `infer` → `encode` | `infer`, `predict` |
+//! | inputs of events → results in storage, each once | [`batch`] |
 //! | errors → status, kind word, metric label: one function | `error` |
 //! | counters → `/metrics` and statistics | `metrics`, `usage`, `statistics` |
 //! | what the service tells of its models | `catalog` |
@@ -37,6 +38,7 @@
 
 mod admission;
 mod artifact;
+pub mod batch;
 mod cache;
 mod call;
 mod catalog;

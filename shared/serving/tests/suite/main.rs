@@ -1,6 +1,7 @@
 //! The router over a directory store with the digits model in it, published as users publish.
 
 mod admin;
+mod batch;
 mod errors;
 mod life;
 mod predict;

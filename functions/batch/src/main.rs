@@ -1,0 +1,84 @@
+//! Lambda: inputs named by events and messages, answered into storage, each once.
+//!
+//! S3 notifications (direct, through SQS, SNS or EventBridge), messages that carry an input or name
+//! one, schedules (which sweep up what events have missed), and direct invocation. `DUNLIN_ROUTES`
+//! says which model serves what; docs/events.md has all of it.
+
+mod reply;
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Instant, SystemTime};
+
+use clap::Parser;
+use dunlin_lambda::events::Intake;
+use dunlin_lambda::{HostArgs, ModelArgs};
+use dunlin_serving::Service;
+use dunlin_serving::batch::{Batch, BatchOptions, Routes};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+
+/// Answer events and messages as a Lambda function. The environment is the usual place for all of this.
+#[derive(Debug, Parser)]
+#[command(name = "bootstrap-batch", version)]
+struct Config {
+    #[command(flatten)]
+    host: HostArgs,
+    #[command(flatten)]
+    models: ModelArgs,
+    /// Which model serves what, as in "inbox/digits/=digits,queue:jobs=faces@production"
+    #[arg(long, value_name = "WHERE=MODEL,…", env = "DUNLIN_ROUTES")]
+    routes: Routes,
+    /// Where the objects are that events name [default: the bucket of the models]
+    #[arg(long, value_name = "URL", env = "DUNLIN_INPUTS")]
+    inputs: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    dunlin_lambda::end(run(Config::parse()).await)
+}
+
+async fn run(config: Config) -> Result<(), Error> {
+    config.host.start_log()?;
+    tracing::info!(?config, "starting");
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    let mut options = config.models.service_options(&config.host);
+    options.workers = cores;
+    let service = Service::new(config.host.registry().await?, options);
+    let inputs = config.host.open(&config.inputs_url()).await?;
+    dunlin_lambda::warm(&service, config.models.warm_time()).await;
+    let options = BatchOptions {
+        routes: config.routes,
+        // While the cores run, as many again are fetched or stored.
+        at_once: 2 * cores,
+    };
+    let batch = Arc::new(Batch::new(service, inputs, options));
+    lambda_runtime::run(service_fn(move |event| answer(batch.clone(), event))).await
+}
+
+async fn answer(batch: Arc<Batch>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let left = dunlin_lambda::time_left(event.context.deadline, SystemTime::now());
+    let deadline = left.map(|left| Instant::now() + left);
+    let mut intake = Intake::of(event.payload)?;
+    if intake.sweeps {
+        intake.add(String::new(), batch.unanswered().await?);
+    }
+    let outcomes = batch.run(&intake.works, deadline).await;
+    reply::reply(&intake, &outcomes)
+}
+
+impl Config {
+    /// Events name any object of a bucket, whatever prefix the models have in it.
+    fn inputs_url(&self) -> String {
+        let store = &self.host.store;
+        self.inputs
+            .clone()
+            .unwrap_or_else(|| match store.strip_prefix("s3://") {
+                Some(place) => format!("s3://{}", place.split('/').next().unwrap_or(place)),
+                None => store.clone(),
+            })
+    }
+}
