@@ -1,5 +1,6 @@
 //! The first stage: files, read, and named.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -83,6 +84,43 @@ impl Candidate {
             .unwrap_or_else(|| MODEL.to_owned());
         let onnx = files(&model).ok_or_else(|| missing(&model))?;
         Self::assemble(description, onnx, None, None, |file| Ok(files(file)))
+    }
+
+    /// A model whose files are in memory: with a `model.toml` among them, or one ONNX file alone.
+    /// It is published under this name, whatever `model.toml` says.
+    pub fn from_files(name: &ModelName, files: &BTreeMap<String, Bytes>) -> Result<Self> {
+        let mut description = match files.get(DESCRIPTION) {
+            Some(text) => {
+                let text = std::str::from_utf8(text).map_err(|error| {
+                    let message = format!("{DESCRIPTION} is not UTF-8 text");
+                    Error::new(ErrorKind::InvalidDescription, message).because(error)
+                })?;
+                Description::parse(text)?
+            }
+            None => Description::default(),
+        };
+        if description.model.is_none() && !files.contains_key(MODEL) {
+            let is_onnx = |file: &&String| file.to_ascii_lowercase().ends_with(".onnx");
+            let graphs: Vec<&String> = files.keys().filter(is_onnx).collect();
+            let [graph] = graphs[..] else {
+                let message = format!(
+                    "want a {MODEL}, a {DESCRIPTION} that names another, or one ONNX file; got {} of them",
+                    graphs.len()
+                );
+                return Err(Error::new(ErrorKind::Read, message));
+            };
+            description.model = Some(graph.clone());
+        }
+        let model = description.model.as_deref().unwrap_or(MODEL);
+        let onnx = files.get(model).cloned().ok_or_else(|| missing(model))?;
+        let other = description.name.take_if(|other| other != name.as_str());
+        let files = |file: &str| Ok(files.get(file).cloned());
+        let mut candidate = Self::assemble(description, onnx, Some(name.as_str()), None, files)?;
+        if let Some(other) = other {
+            let note = format!("published as {name}, not {other}: the place says so");
+            candidate.notes.push(note);
+        }
+        Ok(candidate)
     }
 
     fn read_folder(folder: &Path, name: Option<&str>, own_name: Option<String>) -> Result<Self> {

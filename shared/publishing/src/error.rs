@@ -51,6 +51,12 @@ impl Error {
         }
     }
 
+    /// The store failed; it is the registry's store, and tried again alike.
+    pub(crate) fn storage(source: dunlin_storage::Error) -> Self {
+        let kind = dunlin_registry::ErrorKind::Storage(source.kind());
+        Self::new(ErrorKind::Registry(kind), "the store failed").because(source)
+    }
+
     pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self

@@ -15,6 +15,8 @@
 //!   the same answers. Latency, load time and memory of both are measured.
 //! - [`Verified::publish`] stores it: blobs, then the manifest.
 //!
+//! [`Upload::publish`] walks the road for an object that somebody has put under `uploads/`.
+//!
 //! Reading, compiling and proving block, and use the processor for as long as they need; an
 //! asynchronous caller gives them a thread of their own.
 //!
@@ -45,6 +47,7 @@
 //! dataset = "mnist"
 //! ```
 
+mod archive;
 mod candidate;
 mod compile;
 mod description;
@@ -55,6 +58,7 @@ mod prove;
 mod publish;
 mod seeded;
 mod tensors;
+mod upload;
 
 pub use candidate::{Candidate, GivenExample};
 pub use compile::{CompileOptions, Compiled};
@@ -64,3 +68,4 @@ pub use plan::ProvenPlan;
 pub use prove::{ProveOptions, Verified};
 pub use publish::Published;
 pub use seeded::inputs as seeded_inputs;
+pub use upload::{Upload, UploadOptions, UploadReport};

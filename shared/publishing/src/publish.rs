@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use dunlin_engine::PLAN_FORMAT;
 use dunlin_registry::examples::FORMAT;
-use dunlin_registry::{Artifact, Draft, Manifest, Registry, Role};
+use dunlin_registry::{Artifact, Digest, Draft, Manifest, Registry, Role};
 use dunlin_storage::Progress;
 use dunlin_transforms::Spec;
 
@@ -37,6 +37,14 @@ impl Verified {
         let manifest = registry.publish(draft).await?;
         tracing::info!(model = %manifest.name, version = %manifest.version, "published");
         Ok(Published { manifest })
+    }
+
+    /// As [`publish`](Self::publish), but only if nothing with this key has become a version of the
+    /// model yet; else that version's manifest.
+    pub(crate) async fn publish_once(self, registry: &Registry, key: &Digest) -> Result<Manifest> {
+        let manifest = registry.publish_once(self.into_draft()?, key).await?;
+        tracing::info!(model = %manifest.name, version = %manifest.version, "published");
+        Ok(manifest)
     }
 
     fn into_draft(self) -> Result<Draft> {
