@@ -182,7 +182,8 @@ impl Registry {
 
     /// Says which files are about to be named, and waits for a collection that runs.
     pub(super) async fn intend(&self, digests: impl Iterator<Item = &Digest>) -> Result<Intent> {
-        let text: String = digests.map(|digest| format!("{digest}\n")).collect();
+        let digests: Vec<String> = digests.map(Digest::to_string).collect();
+        let text = digests.join("\n");
         let key = layout::intent(&format!("{:032x}", fastrand::u128(..)))?;
         let begun = Instant::now();
         let put = self.store.put(&key, text.into(), PutCondition::IfAbsent);
@@ -236,7 +237,7 @@ impl Registry {
         let kept = self.kept_by_aliases(name).await?;
         let beyond = versions.iter().rev().skip(keep.max(1));
         let old = beyond
-            .filter(|(version, age)| **age >= retention.version_age && !kept.contains(version));
+            .filter(|(version, age)| **age >= retention.version_age && !kept.contains(*version));
         Ok(old.map(|(version, _)| *version).collect())
     }
 
