@@ -8,6 +8,7 @@
 //! One upload makes one version, however often it is told of, by however many at once: its content
 //! decides. The folder names the model; whoever may write there may publish it, and nothing else.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,8 +78,8 @@ impl Upload {
     /// The upload that a key names; `None` for a report, a folder, or what is no model's.
     pub fn of(key: &str) -> Option<Self> {
         let (name, file) = key.strip_prefix(FOLDER)?.split_once('/')?;
-        let file = file.to_ascii_lowercase();
-        if !(file.ends_with(".onnx") || file.ends_with(".zip")) {
+        let ending = Path::new(file).extension()?;
+        if !(ending.eq_ignore_ascii_case("onnx") || ending.eq_ignore_ascii_case("zip")) {
             return None;
         }
         Some(Self {

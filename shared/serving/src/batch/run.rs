@@ -1,5 +1,6 @@
 //! From inputs to results, as parallel as the cores allow, and in time.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -125,7 +126,7 @@ impl Batch {
             let took = started.elapsed().as_millis() as u64;
             self.slowest.fetch_max(took, Ordering::Relaxed);
         }
-        self.tell(work, &outcome, started.elapsed());
+        tell(work, &outcome, started.elapsed());
         outcome
     }
 
@@ -228,7 +229,8 @@ impl Batch {
                 return self.bury(&known(None), kind, &error.to_string()).await;
             }
         };
-        let json = key.as_str().ends_with(".json");
+        let ending = Path::new(key.as_str()).extension();
+        let json = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
         let content_type = json.then(|| "application/json".to_owned());
         let known = known(Some(object.meta.etag));
         self.answer(&known, object.bytes, content_type, deadline)
@@ -320,24 +322,25 @@ impl Batch {
             reason: reason.to_owned(),
         })
     }
+}
 
-    fn tell(&self, work: &Work, outcome: &Outcome, took: Duration) {
-        let input = match &work.input {
-            Input::Object { key, .. } => key,
-            Input::Payload { id, .. } | Input::Unreadable { id, .. } => id,
-        };
-        let elapsed_ms = took.as_secs_f64() * 1e3;
-        match outcome {
-            Outcome::Done { result, already } => {
-                tracing::debug!(input, %result, already, elapsed_ms, "answered");
-            }
-            Outcome::Dead { letter, reason } => {
-                tracing::warn!(input, %letter, reason, elapsed_ms, "dead");
-            }
-            Outcome::Ignored => tracing::debug!(input, "no input"),
-            Outcome::Returned(error) => {
-                tracing::warn!(input, error = error.chain(), elapsed_ms, "returned");
-            }
+/// Logs how an input ended; nothing of what it holds.
+fn tell(work: &Work, outcome: &Outcome, took: Duration) {
+    let input = match &work.input {
+        Input::Object { key, .. } => key,
+        Input::Payload { id, .. } | Input::Unreadable { id, .. } => id,
+    };
+    let elapsed_ms = took.as_secs_f64() * 1e3;
+    match outcome {
+        Outcome::Done { result, already } => {
+            tracing::debug!(input, %result, already, elapsed_ms, "answered");
+        }
+        Outcome::Dead { letter, reason } => {
+            tracing::warn!(input, %letter, reason, elapsed_ms, "dead");
+        }
+        Outcome::Ignored => tracing::debug!(input, "no input"),
+        Outcome::Returned(error) => {
+            tracing::warn!(input, error = error.chain(), elapsed_ms, "returned");
         }
     }
 }
