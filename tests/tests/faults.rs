@@ -95,6 +95,20 @@ struct Worker {
     settings: Vec<(&'static str, String)>,
 }
 
+/// An invocation whose function is killed somewhere on the way, unless it is faster.
+async fn cut_short(function: &Function, event: &Value) -> Option<Value> {
+    let invoking = function.invoke(event);
+    tokio::pin!(invoking);
+    let life = Duration::from_millis(fastrand::u64(0..150));
+    if let Ok(reply) = tokio::time::timeout(life, &mut invoking).await {
+        return Some(reply);
+    }
+    function.kill_process();
+    // Whatever the emulator says of it, nothing is deleted.
+    let _ = tokio::time::timeout(Duration::from_secs(5), invoking).await;
+    None
+}
+
 impl Worker {
     async fn run(self) {
         let mut function = Function::launch(&self.emulator, &self.bootstrap, &self.settings).await;
@@ -114,20 +128,13 @@ impl Worker {
             let event = event(&taken);
             // One invocation of eight meets its end, somewhere.
             let reply = if fastrand::u32(0..8) == 0 {
-                let invoking = function.invoke(&event);
-                tokio::pin!(invoking);
-                let life = Duration::from_millis(fastrand::u64(0..150));
-                match tokio::time::timeout(life, &mut invoking).await {
-                    Ok(reply) => reply,
-                    Err(_) => {
-                        function.kill_process();
-                        self.queue.kills.fetch_add(1, Ordering::Relaxed);
-                        // Whatever the emulator says of it, nothing is deleted.
-                        let _ = tokio::time::timeout(Duration::from_secs(5), invoking).await;
-                        function =
-                            Function::launch(&self.emulator, &self.bootstrap, &self.settings).await;
-                        Value::Null
-                    }
+                if let Some(reply) = cut_short(&function, &event).await {
+                    reply
+                } else {
+                    self.queue.kills.fetch_add(1, Ordering::Relaxed);
+                    function =
+                        Function::launch(&self.emulator, &self.bootstrap, &self.settings).await;
+                    Value::Null
                 }
             } else {
                 function.invoke(&event).await
@@ -157,6 +164,7 @@ impl Worker {
     }
 }
 
+#[allow(clippy::too_many_lines)] // One story, told in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_input_is_answered_once() {
     let Some(rie) = std::env::var_os("DUNLIN_TEST_RIE").map(PathBuf::from) else {

@@ -1,6 +1,6 @@
 //! Lambda: inputs named by events and messages, answered into storage, each once.
 //!
-//! S3 notifications (direct, through SQS, SNS or EventBridge), messages that carry an input or name
+//! S3 notifications (direct, through SQS, SNS or `EventBridge`), messages that carry an input or name
 //! one, schedules (which sweep up what events have missed), and direct invocation. `DUNLIN_ROUTES`
 //! says which model serves what; docs/events.md has all of it.
 
@@ -64,7 +64,7 @@ async fn answer(batch: Arc<Batch>, event: LambdaEvent<Value>) -> Result<Value, E
     let deadline = left.map(|left| Instant::now() + left);
     let mut intake = Intake::of(event.payload)?;
     if intake.sweeps {
-        intake.add(String::new(), batch.unanswered().await?);
+        intake.add("", batch.unanswered().await?);
     }
     let outcomes = batch.run(&intake.works, deadline).await;
     reply::reply(&intake, &outcomes)

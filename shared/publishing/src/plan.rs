@@ -59,7 +59,9 @@ impl Compiled {
     /// Writes the plan for the shapes of these examples, which the graph has answered, and proves
     /// it on them.
     pub(crate) fn plan(&self, pack: &ExamplePack, options: &ProveOptions) -> Result<Written> {
-        self.try_batches(pack)?;
+        if !options.measure.is_zero() {
+            self.try_batches(pack)?;
+        }
         let bytes = match self.model.compile() {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == dunlin_engine::ErrorKind::Unsupported => {

@@ -103,7 +103,7 @@ impl Function {
             gateway: Gateway::FunctionUrl,
             invoke: format!("http://127.0.0.1:{port}/2015-03-31/functions/{path}/invocations"),
             client: client(),
-            processes: processes,
+            processes,
         }
     }
 

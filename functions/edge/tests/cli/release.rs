@@ -61,8 +61,8 @@ fn aliases_are_set_compared_shown_and_deleted() {
     dunlin.run(&["alias", "digits@production", "1", "--new"], FAILED);
     dunlin.run(&["alias", "digits@staging", "1", "--new"], OK);
 
-    let list = dunlin.run(&["alias", "digits"], OK);
-    assert!(list.out.contains("staging"), "{}", list.out);
+    let all = dunlin.run(&["alias", "digits"], OK);
+    assert!(all.out.contains("staging"), "{}", all.out);
     dunlin.run(&["alias", "digits@staging", "--delete"], OK);
     dunlin.run(&["alias", "digits@staging", "--delete"], NOT_FOUND);
     dunlin.run(&["alias", "nothing"], NOT_FOUND);

@@ -32,7 +32,7 @@ struct Search {
 impl Search {
     fn graph(&mut self, graph: &pb::GraphProto) {
         for node in &graph.node {
-            if let Some(problem) = self.missing(node).or_else(|| self.wrong(node)) {
+            if let Some(problem) = missing(node).or_else(|| wrong(node)) {
                 self.found.push(problem.at(node_name(node), &node.op_type));
             }
             for inner in subgraphs(node) {
@@ -40,40 +40,39 @@ impl Search {
             }
         }
     }
+}
 
-    /// An operator that the engine lacks.
-    fn missing(&self, node: &pb::NodeProto) -> Option<Error> {
-        let (domain, op) = (node.domain.as_str(), node.op_type.as_str());
-        let known = framework::has_operator(op)
-            && match domain {
-                "com.microsoft" => CONTRIB.contains(&op),
-                "ai.onnx.ml" | "ai.onnx.preview" | "ai.onnx.preview.training" => true,
-                domain => is_onnx(domain),
-            };
-        if known {
-            return None;
-        }
-        if is_onnx(domain) {
-            return Some(
-                Error::unsupported("the engine lacks this operator").with_cure(
-                    "export with another opset (13 to 18 are best covered), or replace it",
-                ),
-            );
-        }
-        Some(
-            Error::unsupported(format!(
-                "the engine lacks this operator of domain \"{domain}\""
-            ))
-            .with_cure("export to standard ONNX operators (domain \"\"), unfused"),
-        )
+/// An operator that the engine lacks.
+fn missing(node: &pb::NodeProto) -> Option<Error> {
+    let (domain, op) = (node.domain.as_str(), node.op_type.as_str());
+    let known = framework::has_operator(op)
+        && match domain {
+            "com.microsoft" => CONTRIB.contains(&op),
+            "ai.onnx.ml" | "ai.onnx.preview" | "ai.onnx.preview.training" => true,
+            domain => is_onnx(domain),
+        };
+    if known {
+        return None;
     }
+    if is_onnx(domain) {
+        return Some(
+            Error::unsupported("the engine lacks this operator")
+                .with_cure("export with another opset (13 to 18 are best covered), or replace it"),
+        );
+    }
+    Some(
+        Error::unsupported(format!(
+            "the engine lacks this operator of domain \"{domain}\""
+        ))
+        .with_cure("export to standard ONNX operators (domain \"\"), unfused"),
+    )
+}
 
-    /// An operator that tract would take, and compute wrongly without a word.
-    fn wrong(&self, node: &pb::NodeProto) -> Option<Error> {
-        match node.op_type.as_str() {
-            "LSTM" | "GRU" | "RNN" => recurrent(node),
-            _ => None,
-        }
+/// An operator that tract would take, and compute wrongly without a word.
+fn wrong(node: &pb::NodeProto) -> Option<Error> {
+    match node.op_type.as_str() {
+        "LSTM" | "GRU" | "RNN" => recurrent(node),
+        _ => None,
     }
 }
 

@@ -70,8 +70,9 @@ impl Intake {
     }
 
     /// More inputs, and the message that brought them.
-    pub fn add(&mut self, message: String, works: Vec<Work>) {
-        self.messages.extend(works.iter().map(|_| message.clone()));
+    pub fn add(&mut self, message: &str, works: Vec<Work>) {
+        let messages = works.iter().map(|_| message.to_owned());
+        self.messages.extend(messages);
         self.works.extend(works);
     }
 
@@ -113,7 +114,7 @@ impl Intake {
 
     fn service(works: Vec<Work>) -> Self {
         let mut intake = Self::empty(Sender::Service);
-        intake.add(String::new(), works);
+        intake.add("", works);
         intake
     }
 
@@ -129,7 +130,7 @@ impl Intake {
                 via: Some(Where::Queue(name.to_owned())),
             };
             let body = record.body.unwrap_or_default();
-            intake.add(id, message::read_text(&message, &body));
+            intake.add(&id, message::read_text(&message, &body));
         }
         intake
     }
@@ -152,7 +153,7 @@ impl Intake {
             intake.sweeps = true;
         } else {
             let works = message::of_rule(&Message::of_event(), event);
-            intake.add(String::new(), works);
+            intake.add("", works);
         }
         intake
     }
@@ -172,7 +173,7 @@ impl Intake {
         };
         for document in documents {
             let works = message::read(&Message::of_event(), &document);
-            intake.add(String::new(), works);
+            intake.add("", works);
         }
         Ok(intake)
     }
@@ -306,10 +307,10 @@ mod tests {
         );
         let asked = asked.unwrap();
         assert_eq!(asked.sender, Sender::Caller);
-        let told = told(&asked);
-        assert_eq!(told[..2], ["- [] b/in/a.png", "- [] x image/png hi"]);
-        assert!(told[2].starts_with("- [] y: payload:"), "{told:?}");
-        assert!(told[3].contains("modle"), "{told:?}");
+        let works = told(&asked);
+        assert_eq!(works[..2], ["- [] b/in/a.png", "- [] x image/png hi"]);
+        assert!(works[2].starts_with("- [] y: payload:"), "{works:?}");
+        assert!(works[3].contains("modle"), "{works:?}");
         assert_eq!(
             asked.works[0].model.as_ref().unwrap().to_string(),
             "digits@3"

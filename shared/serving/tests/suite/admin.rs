@@ -1,5 +1,7 @@
 //! What changes the store, over HTTP.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use dunlin_registry::{Alias, Draft, Role};
 use dunlin_serving::{Access, admin_router, router_with_admin};
@@ -71,7 +73,16 @@ async fn a_release_goes_forth_and_back() {
     let rollback = format!("{PRODUCTION}/rollback");
     let answer = admin.send("POST", &rollback, &Value::Null).await;
     assert_eq!(targets(&answer), json!([[1, 1]]));
-    assert_eq!(version(served.post("/predict/digits", picture(7)).await), 1);
+    // Version 2 goes on answering until version 1 is loaded.
+    let mut answered = served.post("/predict/digits", picture(7)).await;
+    for _ in 0..500 {
+        if answered.json()["version"] == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        answered = served.post("/predict/digits", picture(7)).await;
+    }
+    assert_eq!(version(answered), 1);
     let answer = admin.send("POST", &rollback, &json!({})).await;
     assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text());
     assert_eq!(answer.json()["kind"], "no_earlier_state");

@@ -1,9 +1,11 @@
-//! ONNX's Attention (opset 23 and later) and FlexAttention, in matrix products and a softmax.
+//! ONNX's Attention (opset 23 and later) and `FlexAttention`, in matrix products and a softmax.
 //!
 //! Grouped queries need no copies of keys: the query heads of a group are rows of one product.
 
 use tract_onnx::pb::{GraphProto, NodeProto};
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, Tensor, TractError, TractErrorContext, TractResult, bail, ensure, tensor0, tensor1,
+};
 
 use super::body::{Body, Writer, int};
 use super::ports::{Given, Port};

@@ -1,7 +1,7 @@
-//! BatchNormalization whose parameters are no constants, or whose statistics are the batch's own.
+//! `BatchNormalization` whose parameters are no constants, or whose statistics are the batch's own.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{TractResult, ensure};
 
 use super::body::{Body, Writer, float, int};
 use super::ports::{Given, Port};

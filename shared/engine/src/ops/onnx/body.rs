@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{self, AttributeProto, NodeProto};
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, InferenceOp, Tensor, TractErrorContext, TractResult, TypedFact, bail, ensure,
+    tensor0, tensor1,
+};
 
 use super::late::{Made, Rewrite, bound, late};
 use super::ports::{Given, Port, Slots, port};

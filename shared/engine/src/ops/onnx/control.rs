@@ -10,7 +10,10 @@ use tract_onnx::tract_core::ops::array::TypedConcat;
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_core::ops::logic::IfThenElse;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    Datum, InferenceFact, InferenceModel, InferenceOp, OutletId, SpecialOps, TDim, Tensor,
+    TractErrorContext, TractResult, TypedFact, TypedModel, bail, ensure, tensor0,
+};
 
 use super::late::{Made, Rewrite, bound, late};
 

@@ -1,7 +1,9 @@
-//! CumProd: the product of all elements before, along an axis.
+//! `CumProd`: the product of all elements before, along an axis.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, Tensor, TractError, TractErrorContext, TractResult, ensure,
+};
 
 use super::kernel::Kernel;
 use super::ports::{Given, Port, integers};
@@ -61,6 +63,6 @@ impl Kernel for CumProd {
                 product = next;
             }
         }
-        Ok(vec![from_reals(x.shape(), values, x.datum_type())?])
+        Ok(vec![from_reals(x.shape(), &values, x.datum_type())?])
     }
 }

@@ -2,7 +2,7 @@
 //! write them, taken apart again.
 
 use tract_onnx::pb::{AttributeProto, NodeProto};
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{DatumType, Tensor, TractError, TractResult, bail, ensure};
 
 use super::body::{Body, Writer, float, int};
 use super::ports::{Given, Port};

@@ -1,7 +1,9 @@
 //! onnxruntime's Attention (domain com.microsoft): the projections are inside.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, TractErrorContext, TractResult, bail, ensure, tensor1,
+};
 
 use super::body::{Body, Writer, int};
 use super::ports::{Given, Port};

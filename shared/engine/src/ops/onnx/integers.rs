@@ -1,7 +1,9 @@
-//! Arithmetic of integers and matrices that no other operator says: BitShift, Det.
+//! Arithmetic of integers and matrices that no other operator says: `BitShift`, Det.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    Datum, DatumType, Tensor, TractErrorContext, TractResult, bail, ensure, tensor1,
+};
 
 use super::kernel::Kernel;
 use super::ports::{Given, Port};
@@ -152,7 +154,7 @@ impl Kernel for Det {
                 *determinant = eliminate(matrix, size);
             }
         }
-        Ok(vec![from_reals(outer, determinants, x.datum_type())?])
+        Ok(vec![from_reals(outer, &determinants, x.datum_type())?])
     }
 }
 

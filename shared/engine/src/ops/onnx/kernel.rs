@@ -5,7 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    Datum, DatumType, DatumTypeExt, EvalContext, EvalOp, InferenceFact, InferenceModel,
+    InferenceNode, InferenceOp, IntoTValue, Op, OutletId, SpecialOps, StaticName, TDim, TValue,
+    TVec, Tensor, TractErrorContext, TractResult, TypedFact, TypedModel, TypedOp, as_op,
+    op_as_typed_op, op_out_of_plan,
+};
 
 use super::ports::{Given, Port, Slots, port};
 
@@ -29,6 +34,7 @@ pub(crate) struct Own {
 }
 
 /// A node as tract's parser wants it.
+#[allow(clippy::unnecessary_wraps)] // The parsers of a register all give a result.
 pub(crate) fn own(
     node: &NodeProto,
     kernel: impl Kernel,

@@ -10,7 +10,11 @@ use std::sync::Arc;
 
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::konst::Const;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    EvalOp, InferenceFact, InferenceModel, InferenceModelExt, InferenceNode, InferenceOp, Op,
+    OutletId, SpecialOps, StaticName, TValue, TVec, TractResult, TypedFact, TypedModel, TypedOp,
+    as_op, ensure, not_a_typed_op, not_out_of_plan, tvec,
+};
 use tract_onnx::tract_hir::ops::konst::Const as InferenceConst;
 
 /// An operator that is written as a graph.
@@ -62,13 +66,12 @@ impl Made {
             }
             let node = self.model.node(id);
             let name = format!("{prefix}.{}", node.name);
-            let made = match node.op_as::<Const>() {
-                Some(constant) => tvec!(target.add_const(name, Arc::clone(constant.val()))?),
-                None => {
-                    let inputs: TVec<OutletId> =
-                        node.inputs.iter().map(|input| mapping[input]).collect();
-                    target.wire_node(name, node.op.clone(), &inputs)?
-                }
+            let made = if let Some(constant) = node.op_as::<Const>() {
+                tvec!(target.add_const(name, Arc::clone(constant.val()))?)
+            } else {
+                let inputs: TVec<OutletId> =
+                    node.inputs.iter().map(|input| mapping[input]).collect();
+                target.wire_node(name, node.op.clone(), &inputs)?
             };
             for (slot, outlet) in made.into_iter().enumerate() {
                 mapping.insert(OutletId::new(id, slot), outlet);
@@ -119,6 +122,7 @@ pub(crate) struct Late {
 }
 
 /// A node as tract's parser wants it; `closures` are values from around it, added to its inputs.
+#[allow(clippy::unnecessary_wraps)] // The parsers of a register all give a result.
 pub(crate) fn late(
     node: &NodeProto,
     rewrite: impl Rewrite,

@@ -1,7 +1,7 @@
-//! LinearAttention (opset 27): a recurrence over a state of keys by values, one step a token.
+//! `LinearAttention` (opset 27): a recurrence over a state of keys by values, one step a token.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{DatumType, Tensor, TractErrorContext, TractResult, ensure};
 
 use super::kernel::Kernel;
 use super::ports::{Given, Port};
@@ -38,7 +38,7 @@ impl LinearAttention {
         let heads = node.get_attr::<i64>("q_num_heads")? as usize;
         let kv_heads = node.get_attr::<i64>("kv_num_heads")? as usize;
         ensure!(
-            kv_heads > 0 && heads > 0 && heads % kv_heads == 0,
+            kv_heads > 0 && heads > 0 && heads.is_multiple_of(kv_heads),
             "{heads} query heads for {kv_heads} key heads"
         );
         let rule = node.get_attr_opt::<String>("update_rule")?;
@@ -148,7 +148,9 @@ impl Kernel for LinearAttention {
                     for (row, cells) in state.chunks_exact_mut(dv).enumerate() {
                         let index = if per_key { head * dk + row } else { head };
                         let factor = at(decay, token, width, index).exp();
-                        cells.iter_mut().for_each(|cell| *cell *= factor);
+                        for cell in cells {
+                            *cell *= factor;
+                        }
                     }
                 }
                 let key = &k[(token * self.kv_heads + head) * dk..][..dk];
@@ -183,8 +185,8 @@ impl Kernel for LinearAttention {
         let output_shape = [batch, time, self.heads * dv];
         let state_shape = [batch, self.kv_heads, dk, dv];
         Ok(vec![
-            from_reals(&output_shape, output, query.datum_type())?,
-            from_reals(&state_shape, state, state_type)?,
+            from_reals(&output_shape, &output, query.datum_type())?,
+            from_reals(&state_shape, &state, state_type)?,
         ])
     }
 }

@@ -1,7 +1,9 @@
-//! NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: training's losses, met in evaluation graphs.
+//! `NegativeLogLikelihoodLoss` and `SoftmaxCrossEntropyLoss`: training's losses, met in evaluation graphs.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, Tensor, TractErrorContext, TractResult, bail, ensure,
+};
 
 use super::kernel::Kernel;
 use super::ports::{Given, Port, integers};
@@ -92,11 +94,11 @@ impl Kernel for Loss {
         }
         let sum: f64 = losses.iter().sum();
         let loss = match self.reduction {
-            Reduction::None => from_reals(labels_shape, losses, datatype)?,
-            Reduction::Sum => from_reals(&[], vec![sum], datatype)?,
-            Reduction::Mean => from_reals(&[], vec![sum / total_weight], datatype)?,
+            Reduction::None => from_reals(labels_shape, &losses, datatype)?,
+            Reduction::Sum => from_reals(&[], &[sum], datatype)?,
+            Reduction::Mean => from_reals(&[], &[sum / total_weight], datatype)?,
         };
-        Ok(vec![loss, from_reals(shape, logs, datatype)?])
+        Ok(vec![loss, from_reals(shape, &logs, datatype)?])
     }
 }
 

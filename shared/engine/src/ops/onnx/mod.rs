@@ -36,6 +36,7 @@ use body::body;
 use kernel::own;
 
 /// Adds them to those that tract reads, or puts them in their place.
+#[allow(clippy::too_many_lines)] // A line an operator.
 pub(crate) fn register(registry: &mut OnnxOpRegister) {
     // What tract has stays, under a name of its own, for those that need more at times.
     for name in [
@@ -206,6 +207,6 @@ fn contrib(registry: &mut OnnxOpRegister) {
         body(node, quantized::DynamicQuantizeMatMul)
     });
     registry.insert("com.microsoft.DynamicQuantizeLSTM", |_, node| {
-        body(node, quantized::DynamicQuantizeLstm::parse(node)?)
+        body(node, quantized::DynamicQuantizeLstm::of(node))
     });
 }

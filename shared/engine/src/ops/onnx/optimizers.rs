@@ -1,7 +1,9 @@
 //! Adagrad, Adam and Momentum: the update steps of ai.onnx.preview.training.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, Tensor, TractError, TractErrorContext, TractResult, bail, ensure,
+};
 
 use super::kernel::Kernel;
 use super::ports::{Given, Port};
@@ -175,7 +177,7 @@ impl Kernel for Optimizer {
                     .for_each(|(made, new)| made.push(new));
             }
             for (group, values) in groups.iter_mut().zip(made) {
-                group.push(from_reals(x.shape(), values, x.datum_type())?);
+                group.push(from_reals(x.shape(), &values, x.datum_type())?);
             }
         }
         Ok(groups.into_iter().flatten().collect())

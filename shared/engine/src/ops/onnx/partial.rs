@@ -2,7 +2,9 @@
 //! under the name `tract.…`.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, TractErrorContext, TractResult, ensure, tensor0, tensor1,
+};
 
 use super::body::{Body, Writer, int, text};
 use super::ports::{Given, Port};
@@ -34,7 +36,7 @@ impl Body for Swish {
     }
 }
 
-/// ReduceMax and ReduceMin; tract's know no infinities and no truth values.
+/// `ReduceMax` and `ReduceMin`; tract's know no infinities and no truth values.
 #[derive(Debug)]
 pub(crate) struct Extreme {
     max: bool,
@@ -104,7 +106,7 @@ impl Body for Extreme {
     }
 }
 
-/// OneHot whose depth or indices are written as floats.
+/// `OneHot` whose depth or indices are written as floats.
 #[derive(Debug)]
 pub(crate) struct OneHot {
     axis: i64,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    Datum, DatumType, TDim, Tensor, TractErrorContext, TractResult, TypedFact, ensure,
+};
 
 /// An input: its datatype, its shape, and its value where that is constant.
 #[derive(Clone, Debug)]
@@ -98,7 +100,10 @@ pub(crate) fn port(fact: &TypedFact) -> TractResult<Port> {
     let shape = shape.with_context(|| format!("the shape {:?} is not known", fact.shape))?;
     let counted = fact.datum_type == TDim::datum_type();
     let value = match &fact.konst {
-        Some(value) if counted => value.cast_to::<i64>().ok().map(|value| value.into_owned()),
+        Some(value) if counted => value
+            .cast_to::<i64>()
+            .ok()
+            .map(std::borrow::Cow::into_owned),
         Some(value) => Some(Tensor::clone(value)),
         None => None,
     };

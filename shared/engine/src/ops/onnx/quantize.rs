@@ -1,8 +1,8 @@
-//! QuantizeLinear, DequantizeLinear and QLinearMatMul beyond what tract has of them: scales that are no constants, blocks,
+//! `QuantizeLinear`, `DequantizeLinear` and `QLinearMatMul` beyond what tract has of them: scales that are no constants, blocks,
 //! 16 bits, float16.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{DatumType, TractErrorContext, TractResult, bail, ensure};
 
 use super::body::{Body, Writer, int};
 use super::ports::{Given, Port};
@@ -158,7 +158,7 @@ impl Body for Dequantize {
     }
 }
 
-/// QLinearMatMul whose scales are float16.
+/// `QLinearMatMul` whose scales are float16.
 #[derive(Debug)]
 pub(crate) struct QLinearMatMul;
 

@@ -1,8 +1,8 @@
 //! onnxruntime's quantized operators (domain com.microsoft) as `onnxruntime.quantization` writes
-//! them: between DequantizeLinear and QuantizeLinear, or as integer products with their scale.
+//! them: between `DequantizeLinear` and `QuantizeLinear`, or as integer products with their scale.
 
 use tract_onnx::pb::{AttributeProto, NodeProto};
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{DatumType, TractError, TractResult, bail, ensure};
 
 use super::body::{Body, Writer, int};
 use super::ports::{Given, Port};
@@ -37,7 +37,7 @@ fn quantized(
     body.op("QuantizeLinear", &read)
 }
 
-/// An operator on quantized inputs, its result quantized: QLinearAdd and its like.
+/// An operator on quantized inputs, its result quantized: `QLinearAdd` and its like.
 #[derive(Debug)]
 pub(crate) struct QLinear {
     op: String,
@@ -197,7 +197,7 @@ fn product(
     Ok(body.op("MatMul", &[&wide[0], &wide[1]]))
 }
 
-/// MatMulInteger with the scales of both sides, and a bias.
+/// `MatMulInteger` with the scales of both sides, and a bias.
 #[derive(Debug)]
 pub(crate) struct MatMulIntegerToFloat;
 
@@ -253,10 +253,10 @@ pub(crate) struct DynamicQuantizeLstm {
 }
 
 impl DynamicQuantizeLstm {
-    pub(crate) fn parse(node: &NodeProto) -> TractResult<Self> {
-        Ok(Self {
+    pub(crate) fn of(node: &NodeProto) -> Self {
+        Self {
             attributes: node.attribute.clone(),
-        })
+        }
     }
 }
 

@@ -1,9 +1,11 @@
-//! Operators that move elements, whatever they are: ReverseSequence, TensorScatter, CenterCropPad,
-//! BitCast.
+//! Operators that move elements, whatever they are: `ReverseSequence`, `TensorScatter`, `CenterCropPad`,
+//! `BitCast`.
 
 use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, Tensor, TractErrorContext, TractResult, bail, ensure,
+};
 
 use super::kernel::Kernel;
 use super::ports::{Given, Port, integers};

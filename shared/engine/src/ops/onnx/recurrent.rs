@@ -7,7 +7,9 @@
 use tract_onnx::model::ParsingContext;
 use tract_onnx::ops::rec;
 use tract_onnx::pb::{AttributeProto, NodeProto};
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, InferenceOp, TractErrorContext, TractResult, bail, ensure, tensor0, tensor1,
+};
 
 use super::body::{Body, Writer, body, int};
 use super::ports::{Given, Port};

@@ -1,13 +1,15 @@
-//! Operators that read pictures between their pixels: AffineGrid, RoiAlign, DeformConv.
+//! Operators that read pictures between their pixels: `AffineGrid`, `RoiAlign`, `DeformConv`.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, Tensor, TractErrorContext, TractResult, bail, ensure,
+};
 
 use super::kernel::Kernel;
 use super::ports::{Given, Port, integers};
 use super::values::{from_reals, indices, reals};
 
-/// The places that GridSample reads for affine maps `[N, 2, 3]` or `[N, 3, 4]`.
+/// The places that `GridSample` reads for affine maps `[N, 2, 3]` or `[N, 3, 4]`.
 #[derive(Debug)]
 pub(crate) struct AffineGrid {
     align_corners: bool,
@@ -78,7 +80,7 @@ impl Kernel for AffineGrid {
             }
         }
         let shape = [&[batch], &space[..], &[axes]].concat();
-        Ok(vec![from_reals(&shape, places, theta.datum_type())?])
+        Ok(vec![from_reals(&shape, &places, theta.datum_type())?])
     }
 }
 
@@ -246,7 +248,7 @@ impl Kernel for RoiAlign {
             }
         }
         let shape = [batches.len(), channels, self.size[0], self.size[1]];
-        Ok(vec![from_reals(&shape, pooled, x.datum_type())?])
+        Ok(vec![from_reals(&shape, &pooled, x.datum_type())?])
     }
 }
 
@@ -359,7 +361,7 @@ impl Kernel for DeformConv {
         }
         Ok(vec![from_reals(
             &[batch, filters, rows, columns],
-            sums,
+            &sums,
             x.datum_type(),
         )?])
     }

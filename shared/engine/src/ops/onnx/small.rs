@@ -1,7 +1,7 @@
 //! Operators that a few others of ONNX say.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{DatumType, Tensor, TractResult, ensure, tensor1};
 
 use super::body::{Body, Writer, int, text};
 use super::ports::{Given, Port};

@@ -1,6 +1,6 @@
 //! Values of tensors as plain lists, and where an element of them lies.
 
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{Datum, DatumType, Tensor, TractResult, ensure, tensor1};
 
 /// The values of a tensor of numbers, widened.
 pub(crate) fn reals(tensor: &Tensor) -> TractResult<Vec<f64>> {
@@ -11,10 +11,10 @@ pub(crate) fn reals(tensor: &Tensor) -> TractResult<Vec<f64>> {
 /// A tensor of a datatype from widened values.
 pub(crate) fn from_reals(
     shape: &[usize],
-    values: Vec<f64>,
+    values: &[f64],
     datatype: DatumType,
 ) -> TractResult<Tensor> {
-    let tensor = tensor1(&values).into_shape(shape)?;
+    let tensor = Tensor::from_shape(shape, values)?;
     Ok(tensor.cast_to_dt(datatype)?.into_owned())
 }
 

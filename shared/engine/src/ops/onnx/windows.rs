@@ -1,7 +1,9 @@
-//! LpPool, Col2Im and MaxUnpool: sums over sliding windows, and the way back.
+//! `LpPool`, `Col2Im` and `MaxUnpool`: sums over sliding windows, and the way back.
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, Tensor, TractErrorContext, TractResult, bail, ensure,
+};
 
 use super::kernel::Kernel;
 use super::ports::{Given, Port, integers};
@@ -170,7 +172,7 @@ impl Kernel for LpPool {
             }
         }
         let shape = [&x.shape()[..2], &counts].concat();
-        Ok(vec![from_reals(&shape, norms, x.datum_type())?])
+        Ok(vec![from_reals(&shape, &norms, x.datum_type())?])
     }
 }
 
@@ -256,11 +258,11 @@ impl Kernel for Col2Im {
             }
         }
         let shape = [&[x.shape()[0], x.shape()[1] / taps], &image[..]].concat();
-        Ok(vec![from_reals(&shape, sums, x.datum_type())?])
+        Ok(vec![from_reals(&shape, &sums, x.datum_type())?])
     }
 }
 
-/// Values back to where MaxPool found them, zeros elsewhere.
+/// Values back to where `MaxPool` found them, zeros elsewhere.
 #[derive(Debug)]
 pub(crate) struct MaxUnpool {
     kernel: Vec<usize>,
@@ -279,7 +281,7 @@ impl MaxUnpool {
         })
     }
 
-    /// The shape that MaxPool had as its input, unless another is asked for.
+    /// The shape that `MaxPool` had as its input, unless another is asked for.
     fn inferred(&self, x: &[usize]) -> TractResult<Vec<usize>> {
         ensure!(x.len() == self.kernel.len() + 2, "an input of shape {x:?}");
         let mut shape = x[..2].to_vec();
