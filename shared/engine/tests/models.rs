@@ -4,22 +4,9 @@ mod cases;
 
 use std::sync::Arc;
 
-use cases::{case, difference, folder, load};
+use cases::{case, difference, folder, load, names};
 use dunlin_engine::{ErrorKind, Limits, LoadOptions, Model, inspect};
 use dunlin_protocol::{NamedTensor, Tensor};
-
-/// Every case of the folder, by name.
-fn names() -> Vec<String> {
-    let files = std::fs::read_dir(folder()).expect("the folder");
-    let mut names: Vec<String> = files
-        .filter_map(|file| {
-            let path = file.expect("an entry").path();
-            (path.extension()? == "onnx").then(|| path.file_stem()?.to_str().map(str::to_owned))?
-        })
-        .collect();
-    names.sort();
-    names
-}
 
 #[test]
 fn every_case_gives_the_right_answer() {

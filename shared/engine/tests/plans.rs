@@ -3,7 +3,7 @@
 mod cases;
 
 use bytes::Bytes;
-use cases::{case, difference, folder, load};
+use cases::{case, difference, folder, load, names};
 use dunlin_engine::{ErrorKind, LoadOptions, Model};
 use dunlin_protocol::{NamedTensor, Tensor};
 
@@ -23,18 +23,6 @@ const WITHOUT_PLAN: [&str; 10] = [
 
 fn read(name: &str, plan: &Bytes) -> Result<Model, dunlin_engine::Error> {
     Model::load_plan(name, plan, None, &LoadOptions::default())
-}
-
-fn names() -> Vec<String> {
-    let files = std::fs::read_dir(folder()).expect("the folder");
-    let mut names: Vec<String> = files
-        .filter_map(|file| {
-            let path = file.expect("an entry").path();
-            (path.extension()? == "onnx").then(|| path.file_stem()?.to_str().map(str::to_owned))?
-        })
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

@@ -94,8 +94,12 @@ impl Matrix {
     }
 
     /// Whether it has these sizes.
-    pub(super) fn is(&self, k: usize, mn: usize) -> bool {
+    pub(super) fn is(&self, [k, mn]: [usize; 2]) -> bool {
         self.k == k && self.mn == mn
+    }
+
+    pub(super) fn layout(&self) -> Result<Box<dyn MMMInputFormat>> {
+        self.format.build()
     }
 
     /// The matrix, in the constants' own memory.

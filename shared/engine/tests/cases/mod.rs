@@ -15,6 +15,19 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
+/// Every case of the folder, by name.
+pub fn names() -> Vec<String> {
+    let files = std::fs::read_dir(folder()).expect("the folder");
+    let mut names: Vec<String> = files
+        .filter_map(|file| {
+            let path = file.expect("an entry").path();
+            (path.extension()? == "onnx").then(|| path.file_stem()?.to_str().map(str::to_owned))?
+        })
+        .collect();
+    names.sort();
+    names
+}
+
 /// A model of this repository, by its path below `folder`.
 pub fn load(path: &Path) -> Model {
     let onnx = std::fs::read(path).expect("the model is there").into();

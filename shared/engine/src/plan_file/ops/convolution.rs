@@ -5,7 +5,7 @@
 //! operators is meant; reading asks tract for them again, without weights, which costs microseconds.
 
 use serde::{Deserialize, Serialize};
-use tract_onnx::prelude::{SpecialOps, TypedFact, TypedModel, TypedOp};
+use tract_onnx::prelude::{SpecialOps, TypedFact, TypedModel, TypedNode, TypedOp};
 use tract_onnx::tract_core::internal::Op;
 use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat};
 use tract_onnx::tract_core::ops::scan::Scan;
@@ -52,6 +52,12 @@ pub(in crate::plan_file) struct Convolution {
     operator: String,
 }
 
+/// An operator that tract makes of a convolution, and the facts of its inputs.
+struct Part {
+    op: Box<dyn TypedOp>,
+    inputs: Vec<TypedFact>,
+}
+
 impl Origins {
     /// Those of a decluttered graph and of the graphs in it.
     pub(crate) fn of(graph: &TypedModel) -> Self {
@@ -86,8 +92,8 @@ impl Origins {
 }
 
 impl Origin {
-    /// The operators that tract makes of it.
-    fn parts(&self) -> Result<Vec<Box<dyn TypedOp>>> {
+    /// The operators that tract makes of it, each with the facts of its inputs.
+    fn parts(&self) -> Result<Vec<Part>> {
         let mut scratch = TypedModel::default();
         let facts: Vec<TypedFact> = self.inputs.iter().map(Fact::build).collect();
         let inputs = sources(&mut scratch, &facts.iter().collect::<Vec<_>>())?;
@@ -98,8 +104,17 @@ impl Origin {
         scratch.select_output_outlets(&wired).map_err(refused)?;
         let node = scratch.node(wired[0].node);
         let patch = conv.codegen(&scratch, node).map_err(refused)?;
-        let nodes = patch.as_ref().map_or(&[][..], |patch| patch.nodes());
-        Ok(nodes.iter().map(|node| node.op.clone()).collect())
+        let Some(patch) = patch else {
+            return Ok(Vec::new());
+        };
+        let part = |node: &TypedNode| {
+            let inputs = patch.node_input_facts(node.id).map_err(refused)?;
+            Ok(Part {
+                op: node.op.clone(),
+                inputs: inputs.into_iter().map(TypedFact::without_value).collect(),
+            })
+        };
+        patch.nodes().iter().map(part).collect()
     }
 }
 
@@ -155,8 +170,8 @@ impl Convolution {
         let is_it = |origin: &&Origin| {
             let parts = origin.parts().unwrap_or_default();
             // The first of that name is what reading takes.
-            let first = parts.iter().find(|part| part.name() == op.name());
-            first.is_some_and(|part| part.dyn_eq(op))
+            let first = parts.iter().find(|part| part.op.name() == op.name());
+            first.is_some_and(|part| part.op.dyn_eq(op))
         };
         Some(Self {
             origin: origins.0.iter().find(is_it)?.clone(),
@@ -164,15 +179,27 @@ impl Convolution {
         })
     }
 
-    pub(super) fn build(&self) -> Result<Box<dyn TypedOp>> {
-        let parts = self.origin.parts()?.into_iter();
-        let mut named = parts.filter(|part| part.name() == self.operator.as_str());
-        named.next().ok_or_else(|| {
-            let operator = &self.operator;
+    /// The operator, if its inputs are those of the convolution: it reads them as if they were.
+    pub(super) fn build(&self, facts: &[&TypedFact]) -> Result<Box<dyn TypedOp>> {
+        let operator = self.operator.as_str();
+        let mut parts = self.origin.parts()?.into_iter();
+        let part = parts.find(|part| part.op.name() == operator);
+        let part = part.ok_or_else(|| {
             Error::invalid_model(format!(
                 "no sound plan: no convolution has a part {operator}"
             ))
-        })
+        })?;
+        let same = |(own, given): (&TypedFact, &&TypedFact)| {
+            (own.datum_type, &own.shape, &own.exotic_fact)
+                == (given.datum_type, &given.shape, &given.exotic_fact)
+        };
+        // tract drops a last input that is not read: the padding where there is none.
+        if facts.len() > part.inputs.len() || !part.inputs.iter().zip(facts).all(same) {
+            return Err(Error::invalid_model(format!(
+                "no sound plan: other inputs than {operator} has"
+            )));
+        }
+        Ok(part.op)
     }
 }
 

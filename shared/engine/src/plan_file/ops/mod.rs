@@ -87,7 +87,7 @@ impl OpRecord {
             Self::Axes(record) => record.build(),
             Self::Binary(record) => record.build(facts),
             Self::Blocked(record) => record.build(),
-            Self::Convolution(record) => record.build(),
+            Self::Convolution(record) => record.build(facts),
             Self::Elements(record) => record.build(),
             Self::MatMul(record) => record.build(facts, constants),
             Self::Pool(record) => record.build(facts),

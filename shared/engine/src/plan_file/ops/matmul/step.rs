@@ -1,15 +1,16 @@
 //! The steps that a tile of a product goes through.
 
 use serde::{Deserialize, Serialize};
-use tract_onnx::prelude::TypedFact;
-use tract_onnx::tract_core::internal::{DimLike, ToDim};
+use tract_onnx::prelude::{TVec, TypedFact};
+use tract_onnx::tract_core::internal::{DimLike, ExoticFact, ToDim};
 use tract_onnx::tract_core::ops::matmul::optimized::{
     AddMatMulGeometry, MapOutputAxisToInput, MatMulOperand, ProtoFusedSpec,
 };
 use tract_onnx::tract_core::ops::matmul::pack::DynPackedExoticFact;
 use tract_onnx::tract_core::tract_linalg::mmm::{
-    MatMatMul, OutputStoreSpec, PackedExoticFact, RoundingPolicy,
+    MMMInputFormat, MatMatMul, OutputStoreSpec, PackedExoticFact, RoundingPolicy,
 };
+use tract_onnx::tract_core::tract_linalg::pack::PackedFormat;
 use tract_onnx::tract_core::tract_linalg::{BinOp, MmmDispatch, Scaler};
 
 use crate::error::{Error, Result};
@@ -149,7 +150,15 @@ impl Step {
         let broken = || Error::invalid_model("no sound plan: a step of a product doesn't fit it");
         let holds = |condition: bool| condition.then_some(()).ok_or_else(broken);
         let size = |input: usize| {
-            let shape = place.facts.get(input)?.shape.as_concrete()?;
+            let fact = place.facts.get(input)?;
+            // Kernels read numbers of their own size.
+            let one = fact.datum_type.size_of();
+            let mut kernels = place.kernels.iter();
+            let same = kernels.all(|kernel| kernel.internal_type().size_of() == one);
+            let shape = fact
+                .shape
+                .as_concrete()
+                .filter(|_| same && !fact.is_exotic())?;
             Some(shape.iter().product::<usize>())
         };
         let in_result = |along: &Along, input: usize| {
@@ -172,13 +181,15 @@ impl Step {
                 packings,
             } => {
                 holds(packings.len() == place.kernels.len())?;
-                for ((packing, extractor), kernel) in packings.iter().zip(place.kernels) {
-                    holds(*packing < kernel.packings().len())?;
-                    let extracts = extractor.as_deref().map(extractor_named);
-                    extracts.transpose()?;
+                for (mode, (packing, extractor)) in packings.iter().enumerate() {
+                    let layouts = place.kernels[mode].packings().get(*packing);
+                    let (left, right) = layouts.ok_or_else(broken)?;
+                    let extractor = extractor.as_deref().map(extractor_named).transpose()?;
+                    let left = extractor.as_ref().map_or(left, |extractor| &extractor.from);
+                    holds(a.fits(place, mode, &**left, [*k, place.m], a_along)?)?;
+                    holds(b.fits(place, mode, &**right, [*k, place.n], b_along)?)?;
                 }
-                holds(a.fits(place, *k, place.m, a_along))?;
-                holds(b.fits(place, *k, place.n, b_along))
+                Ok(())
             }
             Self::Scalar(input, _) | Self::LeakyRelu(input) => holds(size(*input) == Some(1)),
             Self::PerRow(input, _, along) => {
@@ -290,27 +301,31 @@ impl Operand {
         })
     }
 
-    fn fits(&self, place: &Place<'_>, k: usize, mn: usize, along: &Along) -> bool {
-        match self {
-            Self::Constant(matrix) => along.is_empty() && matrix.is(k, mn),
-            Self::Input(input) => {
-                let Some(exotic) = place.facts.get(*input).map(|fact| &fact.exotic_fact) else {
-                    return false;
-                };
-                let Some(exotic) = exotic else { return false };
-                let sizes = if let Some(packed) = exotic.downcast_ref::<DynPackedExoticFact>() {
-                    Some((packed.k.clone(), packed.mn.clone()))
-                } else {
-                    let packed = exotic.downcast_ref::<PackedExoticFact>();
-                    packed.map(|packed| (packed.k.to_dim(), packed.mn.clone()))
-                };
-                // A batch of packed constants tells no sizes: each was checked as it was made.
-                sizes.is_none_or(|sizes| sizes == (k.to_dim(), mn.to_dim()))
-                    && along
-                        .iter()
-                        .all(|&(result, _)| result < place.result.shape.len())
+    /// Whether it is a matrix of this size in this layout, or a batch of such matrices.
+    fn fits(
+        &self,
+        place: &Place<'_>,
+        mode: usize,
+        layout: &dyn MMMInputFormat,
+        size: [usize; 2],
+        along: &Along,
+    ) -> Result<bool> {
+        let input = match self {
+            Self::Constant(matrix) => {
+                return Ok(along.is_empty()
+                    && matrix.is(size)
+                    && suits(&*matrix.layout()?, layout));
             }
-        }
+            Self::Input(input) => *input,
+        };
+        let exotic = place
+            .facts
+            .get(input)
+            .and_then(|fact| fact.exotic_fact.as_deref());
+        let inside = along
+            .iter()
+            .all(|&(result, _)| result < place.result.shape.len());
+        Ok(inside && exotic.is_some_and(|exotic| is_packed(exotic, mode, layout, size)))
     }
 
     fn build(&self, constants: &dyn Constants, extracted: bool) -> Result<MatMulOperand> {
@@ -322,6 +337,39 @@ impl Operand {
             Self::Constant(matrix) => MatMulOperand::Const(matrix.build(constants)?),
         })
     }
+}
+
+/// Whether a value between nodes is packed so, each matrix of a batch.
+fn is_packed(
+    exotic: &dyn ExoticFact,
+    mode: usize,
+    layout: &dyn MMMInputFormat,
+    [k, mn]: [usize; 2],
+) -> bool {
+    if let Some(packed) = exotic.downcast_ref::<DynPackedExoticFact>() {
+        let own = packed.packers.get(mode).or(packed.packers.first());
+        return packed.k == k.to_dim()
+            && packed.mn == mn.to_dim()
+            && own.is_some_and(|own| suits(&**own, layout));
+    }
+    if let Some(packed) = exotic.downcast_ref::<PackedExoticFact>() {
+        return packed.k == k && packed.mn == mn.to_dim() && suits(&*packed.format, layout);
+    }
+    let batch = exotic.downcast_ref::<TVec<Box<dyn ExoticFact>>>();
+    batch.is_some_and(|batch| {
+        batch
+            .iter()
+            .all(|one| is_packed(&**one, mode, layout, [k, mn]))
+    })
+}
+
+/// Whether a kernel that wants one layout reads the other: panels of the same numbers.
+fn suits(own: &dyn MMMInputFormat, wanted: &dyn MMMInputFormat) -> bool {
+    let panels = |format: &dyn MMMInputFormat| {
+        let packed = format.downcast_ref::<PackedFormat>()?;
+        Some((packed.dt, packed.r))
+    };
+    own.dyn_eq(wanted) || panels(own).is_some_and(|own| panels(wanted) == Some(own))
 }
 
 impl Function {
