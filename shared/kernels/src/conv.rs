@@ -1,13 +1,18 @@
 //! Convolution of blocked channels with dense weights: direct, with no copy of the input but for its padding.
 
 mod bands;
+mod integer;
+mod product;
 mod tile;
 mod weights;
+
+pub use integer::{IntegerConv, IntegerOperands, IntegerOutput};
+pub use product::{IntegerProduct, ProductOperands};
 
 use serde::{Deserialize, Serialize};
 
 use crate::simd::{Simd, Task};
-use crate::{Activation, Isa, Window};
+use crate::{Activation, Isa, Steps, Window};
 use bands::Bands;
 
 /// A convolution over two axes, for one shape of its input.
@@ -84,9 +89,15 @@ impl Conv {
         isa.blocks(self.outputs) * isa.lanes() * height * width
     }
 
+    /// Lanes of an input position: one where the input is dense.
+    fn depth(&self, isa: Isa) -> usize {
+        if self.dense_input { 1 } else { isa.lanes() }
+    }
+
     /// Numbers of scratch that a run needs.
     pub fn scratch_len(&self, isa: Isa) -> usize {
-        Bands::new(self, isa).scratch
+        let depth = self.depth(isa);
+        Bands::new(self, depth, depth, self.weights_len(isa), 0.0).scratch
     }
 
     /// Weights from `[outputs, inputs / groups, kernel height, kernel width]` to the kernel's order:
@@ -156,41 +167,77 @@ impl Task for Run<'_> {
             output,
             scratch,
         } = operands;
-        let bands = Bands::new(conv, isa);
         let blocks = isa.blocks(conv.outputs) / conv.groups;
-        let weights_stride = weights.len() / (blocks * conv.groups);
         let plane = output.len() / (blocks * conv.groups);
-        for group in 0..conv.groups {
-            for band in 0..bands.count() {
-                let source = bands.source(band, group, input, scratch);
-                for block in (0..blocks).step_by(2) {
-                    let together = 2.min(blocks - block);
-                    let first = group * blocks + block;
-                    let mut store = Store {
-                        bias: &bias[first * S::LANES..],
-                        residual: residual.map(|residual| &residual[first * plane..]),
-                        output: &mut output[first * plane..],
-                        plane,
-                        activation: conv.activation,
-                    };
-                    let weights = &weights[first * weights_stride..];
-                    for line in bands.lines(band) {
-                        source.line(s, &line, together, weights, weights_stride, &mut store);
-                    }
-                }
-            }
+        let depth = conv.depth(isa);
+        let bands = Bands::new(conv, depth, depth, weights.len(), 0.0);
+        let store = Store {
+            start: bias,
+            scale: None,
+            residual,
+            output: Output::Numbers(output),
+            plane,
+            row: S::LANES,
+            activation: conv.activation,
+        };
+        bands.run::<S, false>(s, blocks, input, weights, scratch, store);
+    }
+}
+
+/// Where the sums of a few output blocks go, and what is done to them on the way. All slices begin with the first of
+/// these blocks.
+struct Store<'a> {
+    /// What the sums start from, for each lane: numbers, or 32-bit integers where bytes are multiplied.
+    start: &'a [f32],
+    /// What makes numbers of integers. Without it they are stored as they are.
+    scale: Option<Scale<'a>>,
+    residual: Option<&'a [f32]>,
+    output: Output<'a>,
+    /// Numbers from one block to the next.
+    plane: usize,
+    /// Numbers from one position to the next.
+    row: usize,
+    activation: Activation,
+}
+
+impl Store<'_> {
+    /// The same for the blocks from one on.
+    fn from_block(&mut self, block: usize, lanes: usize) -> Store<'_> {
+        let (lane, at) = (block * lanes, block * self.plane);
+        Store {
+            start: &self.start[lane..],
+            scale: self.scale.map(|scale| Scale {
+                factor: &scale.factor[lane..],
+                bias: &scale.bias[lane..],
+            }),
+            residual: self.residual.map(|residual| &residual[at..]),
+            output: match &mut self.output {
+                Output::Numbers(numbers) => Output::Numbers(&mut numbers[at..]),
+                Output::Bytes(bytes, steps) => Output::Bytes(&mut bytes[at..], *steps),
+            },
+            ..*self
         }
     }
 }
 
-/// Where the sums of a few output blocks go, and what is done to them on the way.
-struct Store<'a> {
-    /// Of these blocks.
+/// `sum · factor + bias`, for each lane.
+#[derive(Clone, Copy)]
+struct Scale<'a> {
+    factor: &'a [f32],
     bias: &'a [f32],
-    /// From the first of these blocks on, as `output`.
-    residual: Option<&'a [f32]>,
-    output: &'a mut [f32],
-    /// Numbers from one block to the next.
-    plane: usize,
-    activation: Activation,
+}
+
+enum Output<'a> {
+    Numbers(&'a mut [f32]),
+    /// Quantized to these steps.
+    Bytes(&'a mut [u8], Steps),
+}
+
+impl Output<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Bytes(bytes, _) => bytes.len(),
+        }
+    }
 }

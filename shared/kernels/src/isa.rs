@@ -19,7 +19,7 @@ pub enum Isa {
     Neon,
     /// x86-64 with AVX2 and FMA.
     Avx2,
-    /// x86-64 with AVX-512F.
+    /// x86-64 with AVX-512F and BW.
     Avx512,
 }
 
@@ -43,9 +43,9 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Self::Neon => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => Avx2::new().is_some(),
+            Self::Avx2 => Avx2::<false>::new().is_some(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => Avx512::new().is_some(),
+            Self::Avx512 => Avx512::<false>::new().is_some(),
             #[allow(unreachable_patterns)]
             _ => false,
         }
@@ -90,14 +90,37 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Self::Neon => Neon.vectorize(task),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => Avx2::new().expect("a processor with AVX2").vectorize(task),
+            Self::Avx2 => Avx2::<false>::new()
+                .expect("a processor with AVX2")
+                .vectorize(task),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => Avx512::new()
+            Self::Avx512 => Avx512::<false>::new()
                 .expect("a processor with AVX-512")
                 .vectorize(task),
             #[allow(unreachable_patterns)]
             _ => panic!("this processor has no {self}"),
         }
+    }
+
+    /// Runs a task that multiplies bytes with this set, and with what this machine has for that beside it.
+    ///
+    /// # Panics
+    /// If this machine lacks the set.
+    pub(crate) fn run_integers<T: Task>(self, task: T) -> T::Output {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if self == Self::Avx512
+                && let Some(simd) = Avx512::<true>::new()
+            {
+                return simd.vectorize(task);
+            }
+            if self == Self::Avx2
+                && let Some(simd) = Avx2::<true>::new()
+            {
+                return simd.vectorize(task);
+            }
+        }
+        self.run(task)
     }
 }
 

@@ -53,7 +53,9 @@ mod window;
 
 pub use activation::Activation;
 pub use affine::affine;
-pub use conv::{Conv, Operands};
+pub use conv::{
+    Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Operands, ProductOperands,
+};
 pub use depthwise::Depthwise;
 pub use isa::Isa;
 pub use layout::{from_blocked, to_blocked};

@@ -1,11 +1,12 @@
 //! The order of the work: bands of output lines, so that a band's input stays in the second-level cache while all
 //! output blocks pass over it; padding is added to a band's copy, never to the whole input.
+//!
+//! A number here is four bytes: an `f32`, or four channels where bytes are multiplied.
 
 use std::ops::Range;
 
 use super::tile::{self, Tile};
-use super::{Conv, Store};
-use crate::Isa;
+use super::{Conv, Output, Store};
 use crate::activation::Apply;
 use crate::simd::Simd;
 
@@ -17,8 +18,10 @@ const RESIDENT: usize = 128 << 10;
 /// A convolution cut into bands.
 pub(super) struct Bands<'a> {
     conv: &'a Conv,
-    /// Lanes of an input position: one where the input is dense.
+    /// Numbers of an input position.
     depth: usize,
+    /// What padding is made of.
+    padding: f32,
     /// Input blocks of a group.
     blocks: usize,
     /// Output lines: rows, or runs of positions where the window reads one position each.
@@ -34,22 +37,29 @@ pub(super) struct Bands<'a> {
 }
 
 /// One line of output positions: the first of them, how many, and its place in the band.
-pub(super) struct Line {
+struct Line {
     start: usize,
     len: usize,
     index: usize,
 }
 
 impl<'a> Bands<'a> {
-    pub(super) fn new(conv: &'a Conv, isa: Isa) -> Self {
-        let depth = if conv.dense_input { 1 } else { isa.lanes() };
-        let blocks = (conv.inputs / conv.groups).div_ceil(depth);
+    /// For weights of so many numbers. `channels` are those of an input position, in `depth` numbers.
+    pub(super) fn new(
+        conv: &'a Conv,
+        channels: usize,
+        depth: usize,
+        weights: usize,
+        padding: f32,
+    ) -> Self {
+        let blocks = (conv.inputs / conv.groups).div_ceil(channels);
         let [height, width] = conv.output_size();
         let window = &conv.window;
-        let heavy = conv.weights_len(isa) / conv.groups > RESIDENT;
+        let heavy = weights / conv.groups > RESIDENT;
         let mut bands = Self {
             conv,
             depth,
+            padding,
             blocks,
             lines: height,
             width,
@@ -77,11 +87,42 @@ impl<'a> Bands<'a> {
         bands
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.lines.div_ceil(self.band)
+    /// Does the convolution, of `blocks` output blocks a group.
+    #[inline(always)]
+    pub(super) fn run<S: Simd, const INTEGER: bool>(
+        &self,
+        s: S,
+        blocks: usize,
+        input: &[f32],
+        weights: &[f32],
+        scratch: &mut [f32],
+        mut store: Store<'_>,
+    ) {
+        let weights_stride = weights.len() / (blocks * self.conv.groups);
+        for group in 0..self.conv.groups {
+            for band in 0..self.lines.div_ceil(self.band) {
+                let source = self.source(band, group, input, scratch);
+                for block in (0..blocks).step_by(2) {
+                    let together = 2.min(blocks - block);
+                    let first = group * blocks + block;
+                    let mut store = store.from_block(first, S::LANES);
+                    let weights = &weights[first * weights_stride..];
+                    for line in self.lines(band) {
+                        source.line::<S, INTEGER>(
+                            s,
+                            &line,
+                            together,
+                            weights,
+                            weights_stride,
+                            &mut store,
+                        );
+                    }
+                }
+            }
+        }
     }
 
-    pub(super) fn lines(&self, band: usize) -> impl Iterator<Item = Line> {
+    fn lines(&self, band: usize) -> impl Iterator<Item = Line> {
         let first = band * self.band;
         let last = (first + self.band).min(self.lines);
         (first..last).map(move |line| {
@@ -104,7 +145,7 @@ impl<'a> Bands<'a> {
     }
 
     /// What the lines of a band read: the input itself, or a padded copy of their part of it.
-    pub(super) fn source<'s>(
+    fn source<'s>(
         &self,
         band: usize,
         group: usize,
@@ -155,7 +196,7 @@ impl<'a> Bands<'a> {
         }
     }
 
-    /// Copies the rows of a plane from `top` on, with zeros where there is no plane.
+    /// Copies the rows of a plane from `top` on, with padding where there is no plane.
     fn pad(&self, from: &[f32], to: &mut [f32], top: isize, row: usize) {
         let [height, width] = self.conv.size;
         let left = self.conv.window.before[1] * self.depth;
@@ -163,18 +204,18 @@ impl<'a> Bands<'a> {
         for (at, to) in to.chunks_exact_mut(row).enumerate() {
             match usize::try_from(top + at as isize) {
                 Ok(y) if y < height => {
-                    to[..left].fill(0.0);
+                    to[..left].fill(self.padding);
                     to[left..left + len].copy_from_slice(&from[y * len..][..len]);
-                    to[left + len..].fill(0.0);
+                    to[left + len..].fill(self.padding);
                 }
-                _ => to.fill(0.0),
+                _ => to.fill(self.padding),
             }
         }
     }
 }
 
 /// The input of a band.
-pub(super) struct Source<'a> {
+struct Source<'a> {
     data: &'a [f32],
     /// Offset of each tap from the first.
     taps: Vec<usize>,
@@ -191,7 +232,7 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Computes one line of `together` output blocks.
     #[inline(always)]
-    pub(super) fn line<S: Simd>(
+    fn line<S: Simd, const INTEGER: bool>(
         &self,
         s: S,
         line: &Line,
@@ -210,17 +251,19 @@ impl Source<'_> {
                 step: self.step,
                 weights,
                 weights_stride,
-                at: (line.start + part.start) * S::LANES,
+                at: (line.start + part.start) * store.row,
                 store,
             };
-            tile::run(s, together, part.len(), tile);
+            tile::run::<S, INTEGER>(s, together, part.len(), tile);
         }
-        if store.activation.bounds().is_none() {
+        if store.activation.bounds().is_none()
+            && let Output::Numbers(output) = &mut store.output
+        {
             for block in 0..together {
                 let start = block * store.plane + line.start * S::LANES;
                 s.vectorize(Apply {
                     activation: store.activation,
-                    values: &mut store.output[start..start + line.len * S::LANES],
+                    values: &mut output[start..start + line.len * S::LANES],
                 });
             }
         }

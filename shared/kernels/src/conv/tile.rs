@@ -1,6 +1,6 @@
 //! The innermost loop: a few output positions of one or two output blocks, all sums in registers.
 
-use super::Store;
+use super::{Output, Store};
 use crate::simd::{Simd, Task};
 
 /// Output positions of the widest tile.
@@ -20,7 +20,7 @@ pub(super) struct Tile<'t, 's> {
     /// Input blocks, and numbers from one to the next.
     pub(super) blocks: usize,
     pub(super) block: usize,
-    /// Lanes of an input position.
+    /// Numbers of an input position.
     pub(super) depth: usize,
     /// Numbers from one position's input to the next one's.
     pub(super) step: usize,
@@ -32,14 +32,21 @@ pub(super) struct Tile<'t, 's> {
     pub(super) store: &'t mut Store<'s>,
 }
 
-/// Runs a tile of `blocks` (1 or 2) output blocks and `positions` (1 to [`widest`]).
+/// Runs a tile of `blocks` (1 or 2) output blocks and `positions` (1 to [`widest`]): of numbers, or of bytes, four to a
+/// number.
 #[inline(always)]
-pub(super) fn run<S: Simd>(s: S, blocks: usize, positions: usize, tile: Tile<'_, '_>) {
+pub(super) fn run<S: Simd, const INTEGER: bool>(
+    s: S,
+    blocks: usize,
+    positions: usize,
+    tile: Tile<'_, '_>,
+) {
+    let vector = if INTEGER { S::LANES / 4 } else { S::LANES };
     macro_rules! widths {
         ($blocks:literal, $step:expr, $($positions:literal)*) => {
             match positions {
                 $($positions if $positions <= widest(S::REGISTERS, $blocks) => {
-                    s.vectorize(Sized::<$positions, $blocks, $step>(tile));
+                    s.vectorize(Sized::<$positions, $blocks, $step, INTEGER>(tile));
                 })*
                 _ => unreachable!("a tile of {positions} positions"),
             }
@@ -47,9 +54,9 @@ pub(super) fn run<S: Simd>(s: S, blocks: usize, positions: usize, tile: Tile<'_,
     }
     macro_rules! steps {
         ($blocks:literal) => {
-            if tile.step == S::LANES {
+            if tile.step == vector {
                 widths!($blocks, 1, 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
-            } else if tile.step == 2 * S::LANES {
+            } else if tile.step == 2 * vector {
                 widths!($blocks, 2, 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
             } else {
                 widths!($blocks, 0, 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
@@ -62,33 +69,41 @@ pub(super) fn run<S: Simd>(s: S, blocks: usize, positions: usize, tile: Tile<'_,
     }
 }
 
-/// A tile of fixed extents; `STEP` in vectors, 0 where only the run knows it.
-struct Sized<'t, 's, const POSITIONS: usize, const BLOCKS: usize, const STEP: usize>(Tile<'t, 's>);
+/// A tile of fixed extents; `STEP` in blocks of channels, 0 where only the run knows it.
+struct Sized<
+    't,
+    's,
+    const POSITIONS: usize,
+    const BLOCKS: usize,
+    const STEP: usize,
+    const INTEGER: bool,
+>(Tile<'t, 's>);
 
-impl<const POSITIONS: usize, const BLOCKS: usize, const STEP: usize> Task
-    for Sized<'_, '_, POSITIONS, BLOCKS, STEP>
+impl<const POSITIONS: usize, const BLOCKS: usize, const STEP: usize, const INTEGER: bool> Task
+    for Sized<'_, '_, POSITIONS, BLOCKS, STEP, INTEGER>
 {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let tile = self.0;
-        let step = if STEP == 0 {
-            tile.step
-        } else {
-            STEP * S::LANES
-        };
+        let vector = if INTEGER { S::LANES / 4 } else { S::LANES };
+        let step = if STEP == 0 { tile.step } else { STEP * vector };
         let store = tile.store;
         let reach = tile.taps.last().map_or(0, |&last| last)
             + (tile.blocks - 1) * tile.block
             + (POSITIONS - 1) * step
             + tile.depth;
         let weights = tile.blocks * tile.taps.len() * tile.depth * S::LANES;
-        let end = (BLOCKS - 1) * store.plane + tile.at + POSITIONS * S::LANES;
+        let end = (BLOCKS - 1) * store.plane + tile.at + (POSITIONS - 1) * store.row + S::LANES;
+        let lanes = BLOCKS * S::LANES;
         assert!(
             reach <= tile.input.len()
                 && (BLOCKS - 1) * tile.weights_stride + weights <= tile.weights.len()
-                && BLOCKS * S::LANES <= store.bias.len()
+                && lanes <= store.start.len()
+                && store
+                    .scale
+                    .is_none_or(|scale| lanes <= scale.factor.len().min(scale.bias.len()))
                 && end <= store.output.len()
                 && store.residual.is_none_or(|residual| end <= residual.len())
         );
@@ -96,9 +111,9 @@ impl<const POSITIONS: usize, const BLOCKS: usize, const STEP: usize> Task
         unsafe {
             let mut sums = [[s.splat(0.0); BLOCKS]; POSITIONS];
             for b in 0..BLOCKS {
-                let bias = s.load(store.bias.as_ptr().add(b * S::LANES));
+                let start = s.load(store.start.as_ptr().add(b * S::LANES));
                 for sum in &mut sums {
-                    sum[b] = bias;
+                    sum[b] = start;
                 }
             }
             let mut w = tile.weights.as_ptr();
@@ -115,9 +130,33 @@ impl<const POSITIONS: usize, const BLOCKS: usize, const STEP: usize> Task
                         for (p, sum) in sums.iter_mut().enumerate() {
                             let x = s.splat(*x.add(p * step + lane));
                             for b in 0..BLOCKS {
-                                sum[b] = s.mul_add(x, weights[b], sum[b]);
+                                sum[b] = if INTEGER {
+                                    s.dot4(x, weights[b], sum[b])
+                                } else {
+                                    s.mul_add(x, weights[b], sum[b])
+                                };
                             }
                         }
+                    }
+                }
+            }
+            if INTEGER {
+                let Some(scale) = store.scale else {
+                    if let Output::Numbers(output) = &mut store.output {
+                        let output = output.as_mut_ptr().add(tile.at);
+                        for (p, sum) in sums.iter().enumerate() {
+                            for (b, &sum) in sum.iter().enumerate() {
+                                s.store(output.add(b * store.plane + p * store.row), sum);
+                            }
+                        }
+                    }
+                    return;
+                };
+                for b in 0..BLOCKS {
+                    let factor = s.load(scale.factor.as_ptr().add(b * S::LANES));
+                    let bias = s.load(scale.bias.as_ptr().add(b * S::LANES));
+                    for sum in &mut sums {
+                        sum[b] = s.mul_add(s.from_integers(sum[b]), factor, bias);
                     }
                 }
             }
@@ -125,7 +164,7 @@ impl<const POSITIONS: usize, const BLOCKS: usize, const STEP: usize> Task
                 let residual = residual.as_ptr().add(tile.at);
                 for (p, sum) in sums.iter_mut().enumerate() {
                     for (b, sum) in sum.iter_mut().enumerate() {
-                        let residual = residual.add(b * store.plane + p * S::LANES);
+                        let residual = residual.add(b * store.plane + p * store.row);
                         *sum = s.add(*sum, s.load(residual));
                     }
                 }
@@ -135,11 +174,25 @@ impl<const POSITIONS: usize, const BLOCKS: usize, const STEP: usize> Task
                 .bounds()
                 .unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
             let (low, high) = (s.splat(low), s.splat(high));
-            let output = store.output.as_mut_ptr().add(tile.at);
-            for (p, sum) in sums.iter().enumerate() {
-                for (b, &sum) in sum.iter().enumerate() {
-                    let sum = s.min(high, s.max(low, sum));
-                    s.store(output.add(b * store.plane + p * S::LANES), sum);
+            match &mut store.output {
+                Output::Numbers(output) => {
+                    let output = output.as_mut_ptr().add(tile.at);
+                    for (p, sum) in sums.iter().enumerate() {
+                        for (b, &sum) in sum.iter().enumerate() {
+                            let sum = s.min(high, s.max(low, sum));
+                            s.store(output.add(b * store.plane + p * store.row), sum);
+                        }
+                    }
+                }
+                Output::Bytes(output, steps) => {
+                    let output = output.as_mut_ptr().add(tile.at);
+                    let steps = steps.on(s);
+                    for (p, sum) in sums.iter().enumerate() {
+                        for (b, &sum) in sum.iter().enumerate() {
+                            let step = steps.nearest(s, s.min(high, s.max(low, sum)));
+                            s.store_bytes(output.add(b * store.plane + p * store.row), step);
+                        }
+                    }
                 }
             }
         }

@@ -1,7 +1,9 @@
 use std::arch::aarch64::{
-    float32x4_t, vabsq_f32, vaddq_f32, vaddq_s32, vbslq_f32, vcvtnq_s32_f32, vdivq_f32,
-    vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, vfmaq_f32, vld1q_f32, vmaxq_f32, vminq_f32, vmulq_f32,
-    vreinterpretq_f32_s32, vrndnq_f32, vshlq_n_s32, vst1q_f32, vsubq_f32,
+    float32x4_t, vabsq_f32, vaddq_f32, vaddq_s32, vbslq_f32, vcvtnq_s32_f32, vcvtq_f32_s32,
+    vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u32, veorq_u8, vfmaq_f32, vget_low_s8,
+    vld1q_f32, vmaxq_f32, vminq_f32, vmull_high_s8, vmull_s8, vmulq_f32, vpaddlq_s8, vpaddlq_s16,
+    vpaddq_s32, vreinterpretq_f32_s32, vreinterpretq_s8_f32, vreinterpretq_s8_u8,
+    vreinterpretq_s32_f32, vreinterpretq_u8_f32, vrndnq_f32, vshlq_n_s32, vst1q_f32, vsubq_f32,
 };
 
 use super::{Simd, Task};
@@ -83,6 +85,39 @@ impl Simd for Neon {
         unsafe {
             let biased = vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127));
             vreinterpretq_f32_s32(vshlq_n_s32::<23>(biased))
+        }
+    }
+    // Not `sdot`, which the first 64-bit Arm processors lack: signed bytes are multiplied, and what that takes from the
+    // unsigned ones (128 of each) is given back by the sum of the weights.
+    #[inline(always)]
+    fn dot4(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        unsafe {
+            let a = veorq_u8(vreinterpretq_u8_f32(a), vdupq_n_u8(0x80));
+            let (a, b) = (vreinterpretq_s8_u8(a), vreinterpretq_s8_f32(b));
+            let low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
+            let high = vpaddlq_s16(vmull_high_s8(a, b));
+            let given_back = vshlq_n_s32::<7>(vpaddlq_s16(vpaddlq_s8(b)));
+            let sum = vaddq_s32(vpaddq_s32(low, high), given_back);
+            vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(c), sum))
+        }
+    }
+    #[inline(always)]
+    fn from_integers(self, a: float32x4_t) -> float32x4_t {
+        unsafe { vcvtq_f32_s32(vreinterpretq_s32_f32(a)) }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> float32x4_t {
+        unsafe {
+            let numbers = from.cast::<[u8; 4]>().read().map(f32::from);
+            vld1q_f32(numbers.as_ptr())
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, v: float32x4_t) {
+        unsafe {
+            let mut numbers = [0.0; 4];
+            vst1q_f32(numbers.as_mut_ptr(), v);
+            to.cast::<[u8; 4]>().write(numbers.map(|x| x as u8));
         }
     }
 }

@@ -79,4 +79,27 @@ impl Simd for Portable {
     fn pow2(self, n: [f32; 4]) -> [f32; 4] {
         n.map(|n| f32::from_bits(((n as i32 + 127) as u32) << 23))
     }
+    #[inline(always)]
+    fn dot4(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        from_fn(|i| {
+            let (a, b) = (a[i].to_le_bytes(), b[i].to_le_bytes());
+            let product = |at: usize| i32::from(a[at]) * i32::from(b[at] as i8);
+            let sum = product(0) + product(1) + product(2) + product(3);
+            f32::from_bits((c[i].to_bits() as i32).wrapping_add(sum) as u32)
+        })
+    }
+    #[inline(always)]
+    fn from_integers(self, a: [f32; 4]) -> [f32; 4] {
+        a.map(|x| x.to_bits() as i32 as f32)
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> [f32; 4] {
+        // SAFETY: the caller's promise; bytes are aligned anywhere.
+        unsafe { from.cast::<[u8; 4]>().read() }.map(f32::from)
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, v: [f32; 4]) {
+        // SAFETY: the caller's promise; bytes are aligned anywhere.
+        unsafe { to.cast::<[u8; 4]>().write(v.map(|x| x as u8)) };
+    }
 }

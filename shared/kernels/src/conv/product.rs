@@ -1,0 +1,172 @@
+//! Products of a matrix of bytes with constant signed bytes: a pointwise convolution whose positions are rows.
+
+use serde::{Deserialize, Serialize};
+
+use super::integer::quads;
+use super::tile::{self, Tile};
+use super::{Output, Store};
+use crate::simd::{Simd, Task};
+use crate::{Activation, Isa};
+
+/// `[rows, inputs] · [inputs, outputs]` to 32-bit integers, as
+/// [MatMulInteger](https://onnx.ai/onnx/operators/onnx__MatMulInteger.html) has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntegerProduct {
+    /// Columns of the one matrix, rows of the other; a multiple of four.
+    pub inputs: usize,
+    /// Columns of the product.
+    pub outputs: usize,
+}
+
+/// What a product works on.
+#[derive(Debug)]
+pub struct ProductOperands<'a> {
+    /// `[rows, inputs]`, aligned as numbers.
+    pub rows: &'a [u8],
+    /// The byte that zero is in the rows.
+    pub zero: u8,
+    /// As `arrange` gives them.
+    pub weights: &'a [f32],
+    /// As `sums` gives them.
+    pub sums: &'a [i32],
+    /// `[rows, outputs]`, the bits of 32-bit integers.
+    pub output: &'a mut [f32],
+}
+
+impl IntegerProduct {
+    /// Numbers that [`IntegerProduct::arrange`] gives.
+    pub fn weights_len(&self, isa: Isa) -> usize {
+        isa.blocks(self.outputs) * isa.lanes() * self.inputs / 4
+    }
+
+    /// Weights from `[inputs, outputs]` to the kernel's order: `[output block, input / 4, output lane]`, each of four
+    /// bytes, as the bits of numbers.
+    ///
+    /// # Panics
+    /// If the slice has another length, or the inputs are no multiple of four.
+    pub fn arrange(&self, isa: Isa, weights: &[i8]) -> Vec<f32> {
+        assert_eq!(weights.len(), self.inputs * self.outputs, "weights");
+        assert!(self.inputs.is_multiple_of(4), "{self:?}");
+        let lanes = isa.lanes();
+        let byte = |input: usize, output: usize| {
+            let inside = output < self.outputs;
+            if inside {
+                weights[input * self.outputs + output] as u8
+            } else {
+                0
+            }
+        };
+        let quad = |at: usize| {
+            let (rest, lane) = (at / lanes, at % lanes);
+            let (block, input) = (rest / (self.inputs / 4), rest % (self.inputs / 4) * 4);
+            let output = block * lanes + lane;
+            f32::from_le_bytes(std::array::from_fn(|four| byte(input + four, output)))
+        };
+        (0..self.weights_len(isa)).map(quad).collect()
+    }
+
+    /// The sum of each column of the weights (`[inputs, outputs]`), zeros where a lane is no column.
+    pub fn sums(&self, isa: Isa, weights: &[i8]) -> Vec<i32> {
+        let mut sums = vec![0; isa.blocks(self.outputs) * isa.lanes()];
+        for row in weights.chunks_exact(self.outputs) {
+            for (sum, &weight) in sums.iter_mut().zip(row) {
+                *sum += i32::from(weight);
+            }
+        }
+        sums
+    }
+
+    /// Multiplies.
+    ///
+    /// # Panics
+    /// If a slice has another length or alignment, or this machine lacks the instruction set.
+    pub fn run(&self, isa: Isa, operands: ProductOperands<'_>) {
+        assert!(self.inputs.is_multiple_of(4) && self.inputs > 0 && self.outputs > 0);
+        assert_eq!(operands.weights.len(), self.weights_len(isa), "weights");
+        let lanes = isa.blocks(self.outputs) * isa.lanes();
+        assert_eq!(operands.sums.len(), lanes, "sums");
+        let rows = operands.rows.len() / self.inputs;
+        assert_eq!(operands.rows.len(), rows * self.inputs, "rows");
+        assert_eq!(operands.output.len(), rows * self.outputs, "output");
+        isa.run_integers(Run {
+            product: self,
+            isa,
+            operands,
+        });
+    }
+}
+
+struct Run<'a> {
+    product: &'a IntegerProduct,
+    isa: Isa,
+    operands: ProductOperands<'a>,
+}
+
+impl Task for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self {
+            product: &IntegerProduct { inputs, outputs },
+            isa,
+            operands,
+        } = self;
+        let (input, weights) = (quads(operands.rows), operands.weights);
+        let depth = inputs / 4;
+        let rows = input.len() / depth;
+        let zero = i32::from(operands.zero);
+        let start = operands.sums.iter().map(|&sum| (-zero).wrapping_mul(sum));
+        let start: Vec<f32> = start.map(|start| f32::from_bits(start as u32)).collect();
+        let weights_stride = depth * S::LANES;
+        // The lanes of a last block that is not full have no place in the output.
+        let whole = outputs / S::LANES;
+        let mut tail = [0.0; 16 * tile::WIDEST];
+        let mut first = 0;
+        while first < isa.blocks(outputs) {
+            let is_tail = first == whole;
+            let together = if is_tail { 1 } else { 2.min(whole - first) };
+            let widest = tile::widest(S::REGISTERS, together);
+            for row in (0..rows).step_by(widest) {
+                let positions = widest.min(rows - row);
+                let (output, at, stride) = if is_tail {
+                    (&mut tail[..], 0, S::LANES)
+                } else {
+                    let at = row * outputs + first * S::LANES;
+                    (&mut operands.output[..], at, outputs)
+                };
+                let mut store = Store {
+                    start: &start[first * S::LANES..],
+                    scale: None,
+                    residual: None,
+                    output: Output::Numbers(output),
+                    plane: S::LANES,
+                    row: stride,
+                    activation: Activation::None,
+                };
+                let tile = Tile {
+                    input: &input[row * depth..],
+                    taps: &[0],
+                    blocks: 1,
+                    block: 0,
+                    depth,
+                    step: depth,
+                    weights: &weights[first * weights_stride..],
+                    weights_stride,
+                    at,
+                    store: &mut store,
+                };
+                tile::run::<S, true>(s, together, positions, tile);
+                if is_tail {
+                    let from = tail.chunks_exact(S::LANES).take(positions);
+                    let to = operands.output[row * outputs..].chunks_exact_mut(outputs);
+                    for (from, to) in from.zip(to) {
+                        let to = &mut to[first * S::LANES..];
+                        to.copy_from_slice(&from[..to.len()]);
+                    }
+                }
+            }
+            first += together;
+        }
+    }
+}
