@@ -2,15 +2,20 @@
 
 use std::cell::RefCell;
 
-use tract_onnx::prelude::{Tensor, TractResult};
+use tract_onnx::prelude::{Datum, Tensor, TractResult};
 
 use super::in_place::InPlace;
 
 /// A tensor whose numbers the caller is about to write, every one.
-#[allow(unsafe_code)]
 pub(super) fn blank(shape: &[usize]) -> TractResult<Tensor> {
+    blank_of::<f32>(shape)
+}
+
+/// The same of other numbers, any bit pattern of which is one.
+#[allow(unsafe_code)]
+pub(super) fn blank_of<T: Datum + bytemuck::AnyBitPattern>(shape: &[usize]) -> TractResult<Tensor> {
     // SAFETY: kernels write each number of their output and read none of it before; any bit pattern is a number.
-    unsafe { Tensor::uninitialized::<f32>(shape) }
+    unsafe { Tensor::uninitialized::<T>(shape) }
 }
 
 /// The numbers of a tensor, wherever they lie.

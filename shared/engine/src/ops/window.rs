@@ -38,7 +38,7 @@ impl Found {
         let planes = Planes::of(model.outlet_fact(input).ok()?)?;
         let output = Planes::of(&node.outputs.first()?.fact)?;
         let numbers = |outlet| {
-            let constant = constant(model, outlet, DEPTH)?;
+            let constant = constant(model, outlet)?;
             (constant.datum_type() == f32::datum_type()).then_some(constant)
         };
         let (weights, bias) = (numbers(weights)?, numbers(bias)?);
@@ -112,7 +112,11 @@ impl Found {
 const DEPTH: usize = 6;
 
 /// A value that depends on constants alone. tract leaves such where they grow: weights that are dequantized.
-fn constant(model: &TypedModel, outlet: OutletId, depth: usize) -> Option<Arc<Tensor>> {
+pub(super) fn constant(model: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
+    within(model, outlet, DEPTH)
+}
+
+fn within(model: &TypedModel, outlet: OutletId, depth: usize) -> Option<Arc<Tensor>> {
     let fact = model.outlet_fact(outlet).ok()?;
     if fact.konst.is_some() || depth == 0 {
         return fact.konst.clone();
@@ -124,7 +128,7 @@ fn constant(model: &TypedModel, outlet: OutletId, depth: usize) -> Option<Arc<Te
     let inputs = node
         .inputs
         .iter()
-        .map(|&input| Some(constant(model, input, depth - 1)?.into_tvalue()));
+        .map(|&input| Some(within(model, input, depth - 1)?.into_tvalue()));
     let outputs = node
         .op
         .eval_out_of_plan(inputs.collect::<Option<_>>()?)

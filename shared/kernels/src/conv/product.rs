@@ -34,6 +34,11 @@ pub struct ProductOperands<'a> {
 }
 
 impl IntegerProduct {
+    /// Whether this kernel can do it: four inputs to a number, and something to do.
+    pub fn is_supported(&self) -> bool {
+        self.inputs > 0 && self.outputs > 0 && self.inputs.is_multiple_of(4)
+    }
+
     /// Numbers that [`IntegerProduct::arrange`] gives.
     pub fn weights_len(&self, isa: Isa) -> usize {
         isa.blocks(self.outputs) * isa.lanes() * self.inputs / 4
@@ -46,7 +51,7 @@ impl IntegerProduct {
     /// If the slice has another length, or the inputs are no multiple of four.
     pub fn arrange(&self, isa: Isa, weights: &[i8]) -> Vec<f32> {
         assert_eq!(weights.len(), self.inputs * self.outputs, "weights");
-        assert!(self.inputs.is_multiple_of(4), "{self:?}");
+        assert!(self.is_supported(), "{self:?}");
         let lanes = isa.lanes();
         let byte = |input: usize, output: usize| {
             let inside = output < self.outputs;
@@ -81,7 +86,7 @@ impl IntegerProduct {
     /// # Panics
     /// If a slice has another length or alignment, or this machine lacks the instruction set.
     pub fn run(&self, isa: Isa, operands: ProductOperands<'_>) {
-        assert!(self.inputs.is_multiple_of(4) && self.inputs > 0 && self.outputs > 0);
+        assert!(self.is_supported(), "{self:?}");
         assert_eq!(operands.weights.len(), self.weights_len(isa), "weights");
         let lanes = isa.blocks(self.outputs) * isa.lanes();
         assert_eq!(operands.sums.len(), lanes, "sums");

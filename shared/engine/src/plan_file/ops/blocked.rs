@@ -1,13 +1,14 @@
-//! Our own operators on blocked channels: plain data, written down as it is.
+//! Our own operators on blocked channels and on bytes: plain data, written down as it is.
 
-use dunlin_kernels::{Activation, Conv, Depthwise, Isa, Pool, Steps, Window};
+use dunlin_kernels::{Activation, Conv, Depthwise, IntegerProduct, Isa, Pool, Steps, Window};
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::TypedOp;
 use tract_onnx::tract_core::internal::Op;
 
 use crate::error::{Error, Result};
 use crate::ops::{
-    Affine, BlockedPool, Convolution, DepthwiseConvolution, FakeQuantize, FromBlocked, ToBlocked,
+    Affine, BlockedPool, Convolution, DepthwiseConvolution, DynamicQuantize, FakeQuantize,
+    FromBlocked, Product, ToBlocked,
 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,8 @@ enum Work {
         rank: usize,
     },
     FakeQuantize(Steps),
+    DynamicQuantize,
+    Product(IntegerProduct),
 }
 
 impl Blocked {
@@ -58,6 +61,10 @@ impl Blocked {
             (op.isa, work)
         } else if let Some(op) = op.downcast_ref::<FakeQuantize>() {
             (op.isa, Work::FakeQuantize(op.steps))
+        } else if let Some(op) = op.downcast_ref::<DynamicQuantize>() {
+            (op.isa, Work::DynamicQuantize)
+        } else if let Some(op) = op.downcast_ref::<Product>() {
+            (op.isa, Work::Product(op.product.clone()))
         } else if let Some(op) = op.downcast_ref::<ToBlocked>() {
             let channels = op.channels;
             (op.isa, Work::ToBlocked { channels })
@@ -112,6 +119,14 @@ impl Blocked {
                 activation,
             }),
             &Work::FakeQuantize(steps) => Box::new(FakeQuantize { isa, steps }),
+            Work::DynamicQuantize => Box::new(DynamicQuantize { isa }),
+            Work::Product(product) => {
+                if !product.is_supported() || product.inputs.max(product.outputs) > LARGEST {
+                    return Err(strange());
+                }
+                let product = product.clone();
+                Box::new(Product { isa, product })
+            }
             &Work::ToBlocked { channels } => Box::new(ToBlocked { isa, channels }),
             &Work::FromBlocked { channels, rank } => Box::new(FromBlocked {
                 isa,
