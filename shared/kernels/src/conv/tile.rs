@@ -1,10 +1,15 @@
 //! The innermost loop: a few output positions of one or two output blocks, all sums in registers.
 
+use std::mem::MaybeUninit;
+
 use super::{Output, Store};
 use crate::simd::{Simd, Task};
 
 /// Output positions of the widest tile.
 pub(super) const WIDEST: usize = 14;
+
+/// Numbers of the largest tile.
+const LONGEST: usize = WIDEST * 2 * 16;
 
 /// The most positions of a tile of so many blocks: beside the sums, registers hold the weights of each block and one
 /// number of the input.
@@ -185,12 +190,22 @@ impl<const POSITIONS: usize, const BLOCKS: usize, const STEP: usize, const INTEG
                     }
                 }
                 Output::Bytes(output, steps) => {
-                    let output = output.as_mut_ptr().add(tile.at);
-                    let steps = steps.on(s);
+                    // By way of memory: a loop too long to be unrolled would keep the sums there from the start.
+                    let mut numbers = [const { MaybeUninit::<f32>::uninit() }; LONGEST];
+                    let numbers = numbers.as_mut_ptr().cast::<f32>();
                     for (p, sum) in sums.iter().enumerate() {
                         for (b, &sum) in sum.iter().enumerate() {
-                            let step = steps.nearest(s, s.min(high, s.max(low, sum)));
-                            s.store_bytes(output.add(b * store.plane + p * store.row), step);
+                            let sum = s.min(high, s.max(low, sum));
+                            s.store(numbers.add((p * BLOCKS + b) * S::LANES), sum);
+                        }
+                    }
+                    let output = output.as_mut_ptr().add(tile.at);
+                    let steps = steps.on(s);
+                    for p in 0..POSITIONS {
+                        for b in 0..BLOCKS {
+                            let sum = s.load(numbers.add((p * BLOCKS + b) * S::LANES));
+                            let to = output.add(b * store.plane + p * store.row);
+                            s.store_bytes(to, steps.nearest(s, sum));
                         }
                     }
                 }
