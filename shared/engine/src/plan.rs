@@ -59,6 +59,7 @@ impl Plan {
             }
             let typed = model.into_typed().map_err(failed)?;
             sizes(&typed, shapes, limits, kind)?;
+            let typed = ops::drop_identities(typed).map_err(failed)?;
             let typed = ops::multiply_integers(typed, Isa::best()).map_err(failed)?;
             let typed = ops::block(typed, Isa::best()).map_err(failed)?;
             let mut graph = typed.into_decluttered().map_err(failed)?;

@@ -47,6 +47,11 @@ impl Activation {
         }
     }
 
+    /// Whether it does no more than to keep numbers between bounds.
+    pub fn is_bounded(self) -> bool {
+        self.bounds().is_some()
+    }
+
     /// Its bounds, where it is no more than that: those are applied in registers.
     pub(crate) fn bounds(self) -> Option<(f32, f32)> {
         match self {

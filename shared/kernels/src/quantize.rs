@@ -45,7 +45,7 @@ impl Steps {
     }
 
     /// Whether each step is a byte.
-    pub(crate) fn is_bytes(self) -> bool {
+    pub fn is_bytes(self) -> bool {
         let [low, high] = self.range;
         0.0 <= low && low <= high && high <= 255.0 && (low..=high).contains(&self.zero)
     }

@@ -1,11 +1,12 @@
 //! The pass: convolutions become ours, and their tensors stay blocked as far as our operators reach.
 //!
 //! The graph is translated node by node, in the order of evaluation. A value has a dense form, a blocked form, or both;
-//! a form that is wanted and not there is made once. So layouts change only where a reader needs another one.
+//! a form that is wanted and not there is made once. So layouts change only where a reader needs another one. A value
+//! that was quantized may have a form in blocked bytes too, which convolutions with quantized weights read.
 
 use std::collections::{HashMap, HashSet};
 
-use dunlin_kernels::{Activation, Isa, Pool, Pooling, Steps};
+use dunlin_kernels::{Activation, IntegerConv, Isa, Pool, Pooling, Steps};
 use tract_onnx::prelude::{OutletId, Tensor, TractResult, TypedModel, TypedNode};
 use tract_onnx::tract_core::internal::tvec;
 use tract_onnx::tract_core::model::{InletId, SpecialOps};
@@ -21,13 +22,16 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_core::optim::Optimizer;
 
 use super::affine::Affine;
-use super::chain::Chain;
+use super::chain::{Chain, only_reader};
 use super::convolution::Convolution;
 use super::depthwise::DepthwiseConvolution;
 use super::fake_quantize::{self, FakeQuantize};
+use super::grid::Grid;
+use super::integer_convolution::IntegerConvolution;
 use super::planes::Planes;
 use super::pooling::BlockedPool;
 use super::reorder::{FromBlocked, ToBlocked};
+use super::steps::{FromBytes, SumOfBytes, ToBytes};
 use super::window::{Found, Kernel, window};
 
 /// Puts our operators into a graph with concrete shapes, before tract simplifies it: later, tract has turned pointwise
@@ -49,6 +53,7 @@ pub(crate) fn block(mut model: TypedModel, isa: Isa) -> TractResult<TypedModel> 
         isa,
         dense: HashMap::new(),
         blocked: HashMap::new(),
+        bytes: HashMap::new(),
         taken: HashSet::new(),
         waiting: HashMap::new(),
     };
@@ -108,6 +113,7 @@ struct Blocking<'m> {
     /// Where a value of the old graph has its forms in the new one.
     dense: HashMap<OutletId, OutletId>,
     blocked: HashMap<OutletId, OutletId>,
+    bytes: HashMap<OutletId, (OutletId, Steps)>,
     /// Nodes that stand in a chain with another one.
     taken: HashSet<usize>,
     /// Convolutions by the last node of their chain, where all that they read is there.
@@ -173,6 +179,7 @@ impl Blocking<'_> {
             return Ok(dense);
         }
         let node = self.old.node(outlet.node);
+        self.from_bytes(outlet)?;
         let (Some(&blocked), Some(planes)) = (self.blocked.get(&outlet), self.planes(outlet))
         else {
             self.copy(node)?;
@@ -190,6 +197,7 @@ impl Blocking<'_> {
 
     /// The blocked form of a value of these channels.
     fn blocked(&mut self, outlet: OutletId, channels: usize) -> TractResult<OutletId> {
+        self.from_bytes(outlet)?;
         if let Some(&blocked) = self.blocked.get(&outlet) {
             return Ok(blocked);
         }
@@ -202,6 +210,20 @@ impl Blocking<'_> {
         let blocked = self.wire(&name, op, &[dense])?;
         self.blocked.insert(outlet, blocked);
         Ok(blocked)
+    }
+
+    /// Makes the blocked form of a value that has one in bytes.
+    fn from_bytes(&mut self, outlet: OutletId) -> TractResult<()> {
+        let Some(&(bytes, steps)) = self.bytes.get(&outlet) else {
+            return Ok(());
+        };
+        if !self.blocked.contains_key(&outlet) {
+            let isa = self.isa;
+            let name = format!("{}.numbers", self.old.node(outlet.node).name);
+            let numbers = self.wire(&name, FromBytes { isa, steps }, &[bytes])?;
+            self.blocked.insert(outlet, numbers);
+        }
+        Ok(())
     }
 
     fn planes(&self, outlet: OutletId) -> Option<Planes> {
@@ -235,6 +257,11 @@ impl Blocking<'_> {
         let name = &*self.old.node(chain.end.node).name;
         let channels = found.output.channels;
         let (mut weights, mut bias) = found.constants()?;
+        let grid = self
+            .bytes
+            .contains_key(&found.input)
+            .then(|| Grid::of(&weights, channels))
+            .flatten();
         if let Some(scale) = &chain.scale {
             let each = weights.len() / channels;
             for ((weights, bias), scale) in weights.chunks_exact_mut(each).zip(&mut bias).zip(scale)
@@ -251,6 +278,11 @@ impl Blocking<'_> {
                 .for_each(|(bias, shift)| *bias += shift);
         }
         let bias = self.lanes(&format!("{name}.bias"), &bias)?;
+        if let Some(grid) = grid
+            && self.integer_convolution(found, chain, grid, bias)?
+        {
+            return Ok(());
+        }
         let input = |blocking: &mut Self, dense: bool| {
             if dense {
                 blocking.dense(found.input)
@@ -294,9 +326,153 @@ impl Blocking<'_> {
         Ok(())
     }
 
+    /// The same on bytes, where the kernel can; what follows is quantized at once if it is.
+    fn integer_convolution(
+        &mut self,
+        found: &Found,
+        chain: &Chain,
+        mut grid: Grid,
+        bias: OutletId,
+    ) -> TractResult<bool> {
+        let (Kernel::Dense(conv), Some(&(input, steps))) =
+            (&found.kernel, self.bytes.get(&found.input))
+        else {
+            return Ok(false);
+        };
+        let isa = self.isa;
+        let mut conv = IntegerConv {
+            conv: conv.clone(),
+            zero: steps.zero_byte(),
+            output: None,
+        };
+        conv.conv.activation = chain.activation;
+        if !conv.is_supported(isa) {
+            return Ok(false);
+        }
+        let quantizer = only_reader(self.old, chain.end).and_then(|node| {
+            let steps = fake_quantize::steps(self.old, node)?.bytes()?;
+            chain.activation.is_bounded().then_some((node, steps))
+        });
+        conv.output = quantizer.map(|(_, steps)| steps);
+        let name = &*self.old.node(chain.end.node).name;
+        let weights = conv.arrange(isa, &grid.steps);
+        let offsets = conv.offsets(isa, &grid.steps);
+        for (at, scale) in grid.scales.iter_mut().enumerate() {
+            *scale *= steps.scale * chain.scale.as_ref().map_or(1.0, |scale| scale[at]);
+        }
+        let mut inputs = tvec!(
+            input,
+            self.constant(&format!("{name}.weights"), &weights)?,
+            self.constant(&format!("{name}.offsets"), &offsets)?,
+            self.lanes(&format!("{name}.factor"), &grid.scales)?,
+            bias,
+        );
+        if let Some(residual) = chain.residual {
+            inputs.push(self.blocked(residual, found.output.channels)?);
+        }
+        let residual = chain.residual.is_some();
+        let op = IntegerConvolution {
+            isa,
+            conv,
+            residual,
+        };
+        let output = self.wire(name, op, &inputs)?;
+        if let Some((node, steps)) = quantizer {
+            self.taken.insert(node.id);
+            self.quantized(node, output, steps);
+        } else {
+            self.blocked.insert(chain.end, output);
+        }
+        Ok(true)
+    }
+
+    /// What a node quantized is there in bytes; all that reads it gives it back as numbers.
+    fn quantized(&mut self, node: &TypedNode, bytes: OutletId, steps: Steps) {
+        for reader in &node.outputs[0].successors {
+            self.bytes.insert(reader.node.into(), (bytes, steps));
+            self.taken.insert(reader.node);
+        }
+    }
+
+    /// Quantizes a value to blocked bytes, where that serves a reader.
+    fn to_bytes(&mut self, node: &TypedNode, steps: Steps) -> TractResult<bool> {
+        let Some(steps) = steps.bytes() else {
+            return Ok(false);
+        };
+        if let Some((terms, activation)) = self.sum_of_bytes(node) {
+            let [a, b] = terms;
+            let op = SumOfBytes {
+                isa: self.isa,
+                terms: [a.1, b.1],
+                activation,
+                steps,
+            };
+            let sum = self.wire(&node.name, op, &[a.0, b.0])?;
+            self.quantized(node, sum, steps);
+            return Ok(true);
+        }
+        let readers = node.outputs[0].successors.iter();
+        let mut values = readers.flat_map(|reader| &self.old.node(reader.node).outputs);
+        let multiplied = values.any(|value| {
+            let readers = value.successors.iter().filter(|reader| reader.slot == 0);
+            readers
+                .clone()
+                .any(|reader| self.multiplies_bytes(reader.node))
+        });
+        let Some(planes) = self.planes(node.inputs[0]).filter(|_| multiplied) else {
+            return Ok(false);
+        };
+        let from = self.blocked(node.inputs[0], planes.channels)?;
+        let isa = self.isa;
+        let bytes = self.wire(&node.name, ToBytes { isa, steps }, &[from])?;
+        self.quantized(node, bytes, steps);
+        Ok(true)
+    }
+
+    /// Whether a node is a convolution that reads bytes if it can.
+    fn multiplies_bytes(&self, node: usize) -> bool {
+        let found = Found::new(self.old, self.old.node(node), self.isa);
+        let Some(found) = found else { return false };
+        let Kernel::Dense(conv) = &found.kernel else {
+            return false;
+        };
+        // So few channels are read where they lie, as numbers.
+        let few = conv.groups == 1 && conv.inputs <= self.isa.lanes() / 2;
+        let weights = found.constants().ok().filter(|_| !few);
+        weights.is_some_and(|(weights, _)| Grid::of(&weights, conv.outputs).is_some())
+    }
+
+    /// The terms and the activation, where a node quantizes a sum of two values in bytes.
+    #[allow(clippy::type_complexity)] // Two terms, each a value and its steps.
+    fn sum_of_bytes(&self, node: &TypedNode) -> Option<([(OutletId, Steps); 2], Activation)> {
+        let sum = |outlet: OutletId| {
+            let node = self.old.node(outlet.node);
+            let op = node.op_as::<TypedBinOp>()?;
+            let [a, b] = *node.inputs else { return None };
+            let terms = [*self.bytes.get(&a)?, *self.bytes.get(&b)?];
+            let same = self.planes(a)? == self.planes(b)?;
+            (same && op.0.is::<Add>() && op.1.is_none()).then_some(terms)
+        };
+        let value = node.inputs[0];
+        if let Some(terms) = sum(value) {
+            return Some((terms, Activation::None));
+        }
+        let first = self.old.node(value.node).inputs.first().copied()?;
+        let terms = sum(first)?;
+        let planes = self.planes(first)?;
+        let taken = HashSet::new();
+        let chain = Chain::follow(self.old, first, &planes, None, false, &taken);
+        let whole = chain.end == value && chain.scale.is_none() && chain.shift.is_none();
+        (whole && chain.activation.is_bounded()).then_some((terms, chain.activation))
+    }
+
     /// Quantizes and dequantizes a value in the form that it has.
     fn fake_quantize(&mut self, node: &TypedNode, steps: Steps) -> TractResult<()> {
+        if self.to_bytes(node, steps)? {
+            return Ok(());
+        }
         let input = node.inputs[0];
+        self.from_bytes(input)?;
         let blocked = self.blocked.get(&input).copied();
         let from = blocked.map_or_else(|| self.dense(input), Ok)?;
         let isa = self.isa;
@@ -315,6 +491,9 @@ impl Blocking<'_> {
 
     /// Does a node's work on blocked tensors, where an input of it is blocked and that can be.
     fn in_blocks(&mut self, node: &TypedNode) -> TractResult<bool> {
+        for &input in &node.inputs {
+            self.from_bytes(input)?;
+        }
         let is_blocked = |input: &OutletId| self.blocked.contains_key(input);
         let Some(&input) = node.inputs.iter().find(|input| is_blocked(input)) else {
             return Ok(false);

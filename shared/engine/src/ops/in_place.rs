@@ -10,6 +10,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 
 use super::convolution::Convolution;
 use super::depthwise::DepthwiseConvolution;
+use super::integer_convolution::IntegerConvolution;
 use super::integer_product::Product;
 
 /// Single-precision numbers in memory that somebody else owns, aligned as they must be.
@@ -25,6 +26,7 @@ pub(crate) fn reads_in_place(node: &TypedNode, slot: usize) -> bool {
     slot == 1
         && (node.op_is::<Convolution>()
             || node.op_is::<DepthwiseConvolution>()
+            || node.op_is::<IntegerConvolution>()
             || node.op_is::<Product>())
 }
 

@@ -14,7 +14,10 @@ mod convolution;
 mod depthwise;
 mod dynamic_quantize;
 mod fake_quantize;
+mod grid;
+mod identities;
 mod in_place;
+mod integer_convolution;
 mod integer_product;
 mod integers;
 pub(crate) mod onnx;
@@ -22,6 +25,7 @@ mod pack;
 mod planes;
 mod pooling;
 mod reorder;
+mod steps;
 mod window;
 
 #[cfg(test)]
@@ -33,12 +37,15 @@ pub(crate) use convolution::Convolution;
 pub(crate) use depthwise::DepthwiseConvolution;
 pub(crate) use dynamic_quantize::DynamicQuantize;
 pub(crate) use fake_quantize::FakeQuantize;
+pub(crate) use identities::drop_identities;
 pub(crate) use in_place::{InPlace, reads_in_place};
+pub(crate) use integer_convolution::IntegerConvolution;
 pub(crate) use integer_product::Product;
 pub(crate) use integers::multiply_integers;
 pub(crate) use pack::{Pack, adopt};
 pub(crate) use pooling::BlockedPool;
 pub(crate) use reorder::{FromBlocked, ToBlocked};
+pub(crate) use steps::{FromBytes, SumOfBytes, ToBytes};
 
 use tract_onnx::prelude::{TractResult, TypedFact};
 use tract_onnx::tract_core::internal::{TVec, format_err};

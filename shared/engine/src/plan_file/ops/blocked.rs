@@ -1,6 +1,8 @@
 //! Our own operators on blocked channels and on bytes: plain data, written down as it is.
 
-use dunlin_kernels::{Activation, Conv, Depthwise, IntegerProduct, Isa, Pool, Steps, Window};
+use dunlin_kernels::{
+    Activation, Conv, Depthwise, IntegerConv, IntegerProduct, Isa, Pool, Steps, Window,
+};
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::TypedOp;
 use tract_onnx::tract_core::internal::Op;
@@ -8,7 +10,7 @@ use tract_onnx::tract_core::internal::Op;
 use crate::error::{Error, Result};
 use crate::ops::{
     Affine, BlockedPool, Convolution, DepthwiseConvolution, DynamicQuantize, FakeQuantize,
-    FromBlocked, Product, ToBlocked,
+    FromBlocked, FromBytes, IntegerConvolution, Product, SumOfBytes, ToBlocked, ToBytes,
 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +42,17 @@ enum Work {
     FakeQuantize(Steps),
     DynamicQuantize,
     Product(IntegerProduct),
+    IntegerConvolution {
+        conv: IntegerConv,
+        residual: bool,
+    },
+    ToBytes(Steps),
+    FromBytes(Steps),
+    SumOfBytes {
+        terms: [Steps; 2],
+        activation: Activation,
+        steps: Steps,
+    },
 }
 
 impl Blocked {
@@ -65,6 +78,21 @@ impl Blocked {
             (op.isa, Work::DynamicQuantize)
         } else if let Some(op) = op.downcast_ref::<Product>() {
             (op.isa, Work::Product(op.product.clone()))
+        } else if let Some(op) = op.downcast_ref::<IntegerConvolution>() {
+            let conv = op.conv.clone();
+            let residual = op.residual;
+            (op.isa, Work::IntegerConvolution { conv, residual })
+        } else if let Some(op) = op.downcast_ref::<ToBytes>() {
+            (op.isa, Work::ToBytes(op.steps))
+        } else if let Some(op) = op.downcast_ref::<FromBytes>() {
+            (op.isa, Work::FromBytes(op.steps))
+        } else if let Some(op) = op.downcast_ref::<SumOfBytes>() {
+            let work = Work::SumOfBytes {
+                terms: op.terms,
+                activation: op.activation,
+                steps: op.steps,
+            };
+            (op.isa, work)
         } else if let Some(op) = op.downcast_ref::<ToBlocked>() {
             let channels = op.channels;
             (op.isa, Work::ToBlocked { channels })
@@ -127,6 +155,30 @@ impl Blocked {
                 let product = product.clone();
                 Box::new(Product { isa, product })
             }
+            Work::IntegerConvolution { conv, residual } => {
+                let IntegerConv { conv: plain, .. } = conv;
+                window(&plain.window, plain.size, plain.inputs.max(plain.outputs))?;
+                if plain.groups == 0 || !conv.is_supported(isa) {
+                    return Err(strange());
+                }
+                Box::new(IntegerConvolution {
+                    isa,
+                    conv: conv.clone(),
+                    residual: *residual,
+                })
+            }
+            &Work::ToBytes(steps) => Box::new(ToBytes { isa, steps }),
+            &Work::FromBytes(steps) => Box::new(FromBytes { isa, steps }),
+            &Work::SumOfBytes {
+                terms,
+                activation,
+                steps,
+            } => Box::new(SumOfBytes {
+                isa,
+                terms,
+                activation,
+                steps,
+            }),
             &Work::ToBlocked { channels } => Box::new(ToBlocked { isa, channels }),
             &Work::FromBlocked { channels, rank } => Box::new(FromBlocked {
                 isa,
