@@ -1,11 +1,17 @@
 //! The pass that puts our operators on bytes into a graph: dynamic quantization, and products with constant weights.
 
 use dunlin_kernels::{IntegerProduct, Isa};
-use tract_onnx::prelude::{Datum, SpecialOps, TractResult, TypedModel, TypedNode};
-use tract_onnx::tract_core::internal::{InOut, TypedModelPatch, tensor1};
+use tract_onnx::prelude::{
+    Datum, OutletId, SpecialOps, Tensor, TractResult, TypedFact, TypedModel, TypedNode,
+};
+use tract_onnx::tract_core::internal::{Arc, InOut, TypedModelPatch, tensor0, tensor1};
+use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_core::ops::quant::DequantizeLinearF32;
 
 use super::dynamic_quantize::DynamicQuantize;
+use super::grid::Grid;
 use super::integer_product::Product;
 use super::window::constant;
 
@@ -15,8 +21,10 @@ pub(crate) fn multiply_integers(mut model: TypedModel, isa: Isa) -> TractResult<
         let node = model.node(id);
         let patch = if node.op().name() == "DynamicQuantizeLinearU8" {
             Some(quantization(&model, node, isa)?)
+        } else if let Some(matrices) = Matrices::of(&model, node, isa) {
+            Some(matrices.multiply(&model, node)?)
         } else {
-            product(&model, node, isa)?
+            None
         };
         if let Some(patch) = patch {
             patch.apply(&mut model)?;
@@ -29,87 +37,195 @@ fn quantization(model: &TypedModel, node: &TypedNode, isa: Isa) -> TractResult<T
     TypedModelPatch::replace_single_op(model, node, &node.inputs, DynamicQuantize { isa })
 }
 
-/// `[…, rows, inputs] · [inputs, outputs]`, where the node is such a product of bytes with constant weights.
-fn product(model: &TypedModel, node: &TypedNode, isa: Isa) -> TractResult<Option<TypedModelPatch>> {
-    let Some(einsum) = node.op_as::<EinSum>() else {
-        return Ok(None);
-    };
-    // Rows, weights, bias, zero and scale of each side, zero and scale of the result.
-    let [
-        rows,
-        weights,
-        bias,
-        zero,
-        scale,
-        w_zero,
-        w_scale,
-        y_zero,
-        y_scale,
-    ] = *node.inputs
-    else {
-        return Ok(None);
-    };
-    let whole = einsum.q_params == Some(i32::datum_type()) && is_product(einsum, model, node)?;
-    let neutral = |outlet, number: f32| {
-        let constant = constant(model, outlet)?;
-        let numbers = constant.cast_to::<f32>().ok()?;
-        let view = numbers.try_as_plain_ram().ok()?;
-        let all = view.as_slice::<f32>().ok()?.iter().all(|&x| x == number);
-        all.then_some(())
-    };
-    let plain = [bias, w_zero, y_zero].map(|outlet| neutral(outlet, 0.0));
-    let unscaled = [scale, w_scale, y_scale].map(|outlet| neutral(outlet, 1.0));
-    if !whole || plain.contains(&None) || unscaled.contains(&None) {
-        return Ok(None);
-    }
-    let (x, z) = (model.outlet_fact(rows)?, model.outlet_fact(zero)?);
-    let bytes = |datum| datum == u8::datum_type();
-    let Some(weights) = constant(model, weights).filter(|weights| {
-        weights.datum_type() == i8::datum_type() && bytes(x.datum_type) && bytes(z.datum_type)
-    }) else {
-        return Ok(None);
-    };
-    let [.., inputs, outputs] = *weights.shape() else {
-        return Ok(None);
-    };
-    let product = IntegerProduct { inputs, outputs };
-    if !product.is_supported() || z.shape.volume() != 1.into() || x.shape.volume() == 0.into() {
-        return Ok(None);
-    }
-    let numbers = weights.try_as_plain_ram()?.as_slice::<i8>()?;
-    let mut patch = TypedModelPatch::default();
-    let name = &*node.name;
-    let arranged = tensor1(&product.arrange(isa, numbers));
-    let inputs = [
-        patch.tap_model(model, rows)?,
-        patch.add_const(format!("{name}.weights"), arranged)?,
-        patch.add_const(format!("{name}.sums"), tensor1(&product.sums(isa, numbers)))?,
-        patch.tap_model(model, zero)?,
-    ];
-    let output = patch.wire_node(name, Product { isa, product }, &inputs)?;
-    patch.shunt_outside(model, node.id.into(), output[0])?;
-    Ok(Some(patch))
+/// Bytes `[…, rows, inputs]` and signed bytes `[inputs, outputs]`.
+struct Matrices {
+    isa: Isa,
+    product: IntegerProduct,
+    rows: OutletId,
+    zero: Zero,
+    weights: Vec<i8>,
+    /// What makes numbers of the sums, for each column; none where integers are wanted.
+    factors: Option<Vec<f32>>,
 }
 
-/// Whether the axes are those of a product of a stack of matrices with one matrix.
-fn is_product(einsum: &EinSum, model: &TypedModel, node: &TypedNode) -> TractResult<bool> {
-    let [x, w] = [0, 1].map(|slot| model.outlet_fact(node.inputs[slot]));
-    let (x, w) = (x?, w?);
-    let rank = x.rank();
-    if rank < 2 || w.rank() != rank {
-        return Ok(false);
+/// The byte that zero is in the rows.
+enum Zero {
+    Known(u8),
+    Input(OutletId),
+}
+
+impl Matrices {
+    /// Those that a node multiplies.
+    fn of(model: &TypedModel, node: &TypedNode, isa: Isa) -> Option<Self> {
+        let einsum = node.op_as::<EinSum>()?;
+        let (x, w) = (*node.inputs.first()?, *node.inputs.get(1)?);
+        let fact = model.outlet_fact(x).ok()?;
+        fact.shape
+            .as_concrete()
+            .filter(|shape| !shape.contains(&0))?;
+        let of_weights = model.outlet_fact(w).ok()?;
+        let axes = Axes::of(einsum, fact, of_weights)?;
+        let matrices = match einsum.q_params {
+            Some(datum) if datum == i32::datum_type() => Self::of_integers(model, node, isa, axes)?,
+            Some(_) => return None,
+            None => Self::dequantized(model, node, isa, axes)?,
+        };
+        matrices.product.is_supported().then_some(matrices)
     }
-    let ones = w.shape[..rank - 2].iter().all(|dim| *dim == 1.into());
-    let at = |slot: InOut, axis: usize| einsum.axes.axis((slot, axis));
-    let inner = at(InOut::In(0), rank - 1)?;
-    let outer = at(InOut::In(1), rank - 1)?;
-    let mut is = ones
-        && inner.inputs[1][..] == [rank - 2]
-        && inner.outputs[0].is_empty()
-        && outer.inputs[0].is_empty()
-        && outer.outputs[0][..] == [rank - 1];
-    for axis in 0..rank - 1 {
-        is &= at(InOut::In(0), axis)?.outputs[0][..] == [axis];
+
+    /// Of `MatMulInteger`.
+    fn of_integers(model: &TypedModel, node: &TypedNode, isa: Isa, axes: Axes) -> Option<Self> {
+        // Bias, zero and scale of each side, zero and scale of the result.
+        let [
+            rows,
+            weights,
+            bias,
+            zero,
+            scale,
+            w_zero,
+            w_scale,
+            y_zero,
+            y_scale,
+        ] = *node.inputs
+        else {
+            return None;
+        };
+        let all = |outlet, number: f32| {
+            let constant = constant(model, outlet)?;
+            let numbers = constant.cast_to::<f32>().ok()?;
+            let view = numbers.try_as_plain_ram().ok()?;
+            let all = view.as_slice::<f32>().ok()?.iter().all(|&x| x == number);
+            all.then_some(())
+        };
+        for outlet in [bias, w_zero, y_zero] {
+            all(outlet, 0.0)?;
+        }
+        for outlet in [scale, w_scale, y_scale] {
+            all(outlet, 1.0)?;
+        }
+        let one_byte = |fact: &TypedFact| {
+            fact.datum_type == u8::datum_type() && fact.shape.volume() == 1.into()
+        };
+        let bytes = model.outlet_fact(rows).ok()?.datum_type == u8::datum_type();
+        if !bytes || !one_byte(model.outlet_fact(zero).ok()?) {
+            return None;
+        }
+        let weights = constant(model, weights)?;
+        let (product, weights) = axes.columns::<i8>(&weights)?;
+        Some(Self {
+            isa,
+            product,
+            rows,
+            zero: Zero::Input(zero),
+            weights,
+            factors: None,
+        })
     }
-    Ok(is)
+
+    /// Of numbers that were bytes, with weights that lie on a grid.
+    fn dequantized(model: &TypedModel, node: &TypedNode, isa: Isa, axes: Axes) -> Option<Self> {
+        let [x, w] = *node.inputs else { return None };
+        let from = model.node(x.node);
+        let steps = from.op_as::<DequantizeLinearF32>()?;
+        let rows = from.inputs[0];
+        if model.outlet_fact(rows).ok()?.datum_type != u8::datum_type() {
+            return None;
+        }
+        let (product, weights) = axes.columns::<f32>(&constant(model, w)?)?;
+        let IntegerProduct { inputs, outputs } = product;
+        let column = |column: usize| weights[column..].iter().step_by(outputs).copied();
+        let columns: Vec<f32> = (0..outputs).flat_map(column).collect();
+        let Grid {
+            steps: of_columns,
+            mut scales,
+        } = Grid::of(&columns, outputs)?;
+        let row = |row: usize| of_columns[row..].iter().step_by(inputs).copied();
+        scales.iter_mut().for_each(|scale| *scale *= steps.scale);
+        Some(Self {
+            isa,
+            product,
+            rows,
+            zero: Zero::Known(u8::try_from(steps.zero_point).ok()?),
+            weights: (0..inputs).flat_map(row).collect(),
+            factors: Some(scales),
+        })
+    }
+
+    fn multiply(self, model: &TypedModel, node: &TypedNode) -> TractResult<TypedModelPatch> {
+        let (isa, product) = (self.isa, self.product);
+        let mut patch = TypedModelPatch::default();
+        let name = &*node.name;
+        let arranged = tensor1(&product.arrange(isa, &self.weights));
+        let sums = tensor1(&product.sums(isa, &self.weights));
+        let inputs = [
+            patch.tap_model(model, self.rows)?,
+            patch.add_const(format!("{name}.weights"), arranged)?,
+            patch.add_const(format!("{name}.sums"), sums)?,
+            match self.zero {
+                Zero::Known(zero) => patch.add_const(format!("{name}.zero"), tensor0(zero))?,
+                Zero::Input(zero) => patch.tap_model(model, zero)?,
+            },
+        ];
+        let mut output = patch.wire_node(name, Product { isa, product }, &inputs)?[0];
+        if let Some(factors) = self.factors {
+            let rank = patch.outlet_fact(output)?.rank();
+            let mut shape = vec![1; rank];
+            shape[rank - 1] = factors.len();
+            let factors = Tensor::from_shape(&shape, &factors)?;
+            let factors = patch.add_const(format!("{name}.factors"), factors)?;
+            let cast = cast(f32::datum_type());
+            output = patch.wire_node(format!("{name}.numbers"), cast, &[output])?[0];
+            output = patch.wire_node(format!("{name}.scaled"), math::mul(), &[output, factors])?[0];
+        }
+        patch.shunt_outside(model, node.id.into(), output)?;
+        Ok(patch)
+    }
+}
+
+/// Where the weights of a product of a stack of matrices with one matrix have their axes.
+#[derive(Clone, Copy)]
+struct Axes {
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Axes {
+    /// Those of a product `[…, rows, inputs]` by weights to `[…, rows, outputs]`.
+    fn of(einsum: &EinSum, x: &TypedFact, w: &TypedFact) -> Option<Self> {
+        let last = x.rank().checked_sub(1)?;
+        let axis = |slot: InOut, at: usize| einsum.axes.axis((slot, at)).ok();
+        let inner = axis(InOut::In(0), last)?;
+        let outer = axis(InOut::Out(0), last)?;
+        let ([inputs], [outputs]) = (&inner.inputs[1][..], &outer.inputs[1][..]) else {
+            return None;
+        };
+        let axes = Self {
+            inputs: *inputs,
+            outputs: *outputs,
+        };
+        let rows = (0..last).all(|at| {
+            let row = axis(InOut::In(0), at);
+            row.is_some_and(|row| row.outputs[0][..] == [at])
+        });
+        let ones = w
+            .shape
+            .iter()
+            .enumerate()
+            .all(|(at, dim)| at == axes.inputs || at == axes.outputs || *dim == 1.into());
+        let apart = inner.outputs[0].is_empty() && outer.inputs[0].is_empty();
+        (rows && ones && apart).then_some(axes)
+    }
+
+    /// The weights as `[inputs, outputs]`.
+    fn columns<T: Datum + Copy>(self, weights: &Arc<Tensor>) -> Option<(IntegerProduct, Vec<T>)> {
+        let shape = weights.shape();
+        let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();
+        let (by_input, by_output) = (stride(self.inputs), stride(self.outputs));
+        let view = weights.try_as_plain_ram().ok()?;
+        let weights = view.as_slice::<T>().ok()?;
+        let (inputs, outputs) = (shape[self.inputs], shape[self.outputs]);
+        let row = |row: usize| (0..outputs).map(move |at| weights[row * by_input + at * by_output]);
+        let columns = (0..inputs).flat_map(row).collect();
+        Some((IntegerProduct { inputs, outputs }, columns))
+    }
 }
