@@ -211,3 +211,29 @@ fn a_report_tells_what_is_in_the_file() {
     assert_eq!(report.size, onnx.len() as u64);
     assert_eq!(report.problems, Vec::<String>::new());
 }
+
+/// What a model runs, by operator, in its order.
+fn operators(name: &str) -> Vec<String> {
+    let (inputs, _) = case(name);
+    let model = load(&folder().join(format!("{name}.onnx")));
+    let nodes = model.profile(inputs).expect("a run");
+    nodes.into_iter().map(|node| node.op).collect()
+}
+
+#[test]
+fn quantized_networks_run_on_bytes() {
+    // Each with how many of its operators multiply bytes.
+    for (name, operator, count) in [
+        ("qdq_network", "IntegerConvolution", 5),
+        ("qdq_network", "SumOfBytes", 2),
+        ("qdq_network", "IntegerProduct", 1),
+        ("qlinearconv", "IntegerConvolution", 2),
+        ("matmul_of_bytes", "IntegerProduct", 1),
+    ] {
+        let operators = operators(name);
+        let found = operators.iter().filter(|found| *found == operator).count();
+        assert_eq!(found, count, "{name}: {operators:?}");
+        let float = |found: &String| *found == "OptMatMul";
+        assert!(!operators.iter().any(float), "{operators:?}");
+    }
+}

@@ -279,7 +279,7 @@ impl Task for Sum<'_> {
                 let a = steps[0].number(s, s.load_bytes(a[at..].as_ptr()));
                 let b = steps[1].number(s, s.load_bytes(b[at..].as_ptr()));
                 let sum = s.min(high, s.max(low, s.add(a, b)));
-                s.store_bytes(to, steps[2].nearest(s, sum));
+                s.store_bytes(to, steps[2].nearest_even(s, sum));
             }
         });
         for at in all / S::LANES * S::LANES..all {
@@ -287,7 +287,7 @@ impl Task for Sum<'_> {
             let sum = number(a[at], a_steps) + number(b[at], b_steps);
             let sum = sum.max(self.bounds.0).min(self.bounds.1);
             let Steps { scale, zero, range } = self.steps;
-            let step = (sum * (1.0 / scale)).round_ties_even() + zero;
+            let step = (sum / scale).round_ties_even() + zero;
             self.sum[at] = step.max(range[0]).min(range[1]) as u8;
         }
     }

@@ -414,10 +414,11 @@ impl Blocking<'_> {
         let readers = node.outputs[0].successors.iter();
         let mut values = readers.flat_map(|reader| &self.old.node(reader.node).outputs);
         let multiplied = values.any(|value| {
-            let readers = value.successors.iter().filter(|reader| reader.slot == 0);
-            readers
-                .clone()
-                .any(|reader| self.multiplies_bytes(reader.node))
+            let mut readers = value.successors.iter();
+            readers.any(|reader| {
+                let node = reader.node;
+                (reader.slot == 0 && self.multiplies_bytes(node)) || self.adds_bytes(node)
+            })
         });
         let Some(planes) = self.planes(node.inputs[0]).filter(|_| multiplied) else {
             return Ok(false);
@@ -440,6 +441,17 @@ impl Blocking<'_> {
         let few = conv.groups == 1 && conv.inputs <= self.isa.lanes() / 2;
         let weights = found.constants().ok().filter(|_| !few);
         weights.is_some_and(|(weights, _)| Grid::of(&weights, conv.outputs).is_some())
+    }
+
+    /// Whether a node adds to a value that is there in bytes.
+    fn adds_bytes(&self, node: usize) -> bool {
+        let node = self.old.node(node);
+        let adds = node.op_as::<TypedBinOp>();
+        adds.is_some_and(|op| op.0.is::<Add>())
+            && node
+                .inputs
+                .iter()
+                .any(|input| self.bytes.contains_key(input))
     }
 
     /// The terms and the activation, where a node quantizes a sum of two values in bytes.

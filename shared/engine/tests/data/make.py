@@ -386,6 +386,86 @@ def contrib():
          {"a": f32(2, 4)}, [y(2, 3)], weights + [("bias", f32(3))])
 
 
+def quantized():
+    """Networks as `onnxruntime.quantization` writes them: between QuantizeLinear and DequantizeLinear, in integers, and
+    dynamically."""
+    nodes, weights, count = [], [], 0
+
+    def name():
+        nonlocal count
+        count += 1
+        return f"t{count}"
+
+    def constant(array):
+        weights.append(numpy_helper.from_array(np.asarray(array), name()))
+        return weights[-1].name
+
+    def op(kind, *read, **more):
+        nodes.append(helper.make_node(kind, list(read), [name()], **more))
+        return nodes[-1].output[0]
+
+    def steps(scale, zero):
+        return [constant(np.float32(scale)), constant(zero)]
+
+    def through(x, scale, zero=np.uint8(128)):
+        both = steps(scale, zero)
+        return op("DequantizeLinear", op("QuantizeLinear", x, *both), *both)
+
+    def filters(*shape):
+        q = RNG.integers(-127, 128, shape).astype(np.int8)
+        scales = RNG.uniform(0.3, 1, shape[0]).astype(np.float32) / np.float32(127 * np.sqrt(np.prod(shape[1:])))
+        return q, scales
+
+    def conv(x, *shape, **more):
+        q, scales = filters(*shape)
+        w = op("DequantizeLinear", constant(q), constant(scales), constant(np.zeros(shape[0], np.int8)), axis=0)
+        return op("Conv", x, w, constant(f32(shape[0]) / 5), **more)
+
+    def finish(of, output, feeds):
+        made = model(nodes, [value(key, array) for key, array in feeds.items()], [output], weights)
+        case(of, made, feeds)
+        nodes.clear()
+        weights.clear()
+
+    same = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    at = through("x", 0.02, np.uint8(120))
+    at = through(op("Relu", conv(at, 32, 3, 3, 3, **same)), 0.02, np.uint8(3))
+    at = skip = through(conv(at, 48, 32, 1, 1), 0.03)
+    at = through(op("Relu", conv(at, 48, 48, 3, 3, **same)), 0.015, np.uint8(0))
+    at = through(conv(at, 48, 48, 1, 1), 0.02, np.int8(5))
+    at = through(op("Relu", op("Add", at, skip)), 0.03, np.uint8(1))
+    skip = at
+    at = through(conv(at, 48, 1, 3, 3, group=48, **same), 0.02)
+    at = through(op("Add", skip, at), 0.04)
+    at = through(conv(at, 48, 48, 3, 3, strides=[2, 2], **same), 0.03)
+    at = through(op("Sigmoid", conv(at, 20, 48, 1, 1)), 0.004, np.uint8(0))
+    at = through(op("Flatten", op("GlobalAveragePool", at)), 0.004, np.uint8(0))
+    q, scales = filters(10, 20)
+    w = op("DequantizeLinear", constant(q), constant(scales), constant(np.zeros(10, np.int8)), axis=0)
+    op("Gemm", at, w, constant(f32(10)), transB=1)
+    nodes[-1].output[0] = "y"
+    finish("qdq_network", value("y", np.float32, [2, 10]), {"x": f32(2, 3, 11, 13)})
+
+    of_x, of_y = steps(0.02, np.uint8(110)), steps(0.05, np.uint8(99))
+    q, scales = filters(32, 16, 3, 3)
+    at = op("QuantizeLinear", "x", *of_x)
+    at = op("QLinearConv", at, *of_x, constant(q), constant(scales), constant(np.zeros(32, np.int8)), *of_y,
+            constant(RNG.integers(-900, 900, 32).astype(np.int32)), **same)
+    q, scales = filters(24, 32, 1, 1)
+    of_z = steps(0.03, np.uint8(130))
+    at = op("QLinearConv", at, *of_y, constant(q), constant(scales[0]), constant(np.int8(0)), *of_z)
+    op("DequantizeLinear", at, *of_z)
+    nodes[-1].output[0] = "y"
+    finish("qlinearconv", value("y", np.float32, [1, 24, 6, 7]), {"x": f32(1, 16, 6, 7)})
+
+    nodes.append(helper.make_node("DynamicQuantizeLinear", ["x"], ["bytes", "scale", "zero"]))
+    q, scales = filters(20, 12)
+    at = op("MatMulInteger", "bytes", constant(q.T.copy()), "zero", constant(np.zeros(20, np.int8)))
+    at = op("Mul", op("Cast", at, to=TensorProto.FLOAT), op("Mul", "scale", constant(scales)))
+    nodes[-1].output[0] = "y"
+    finish("matmul_of_bytes", value("y", np.float32, [2, 5, 20]), {"x": f32(2, 5, 12)})
+
+
 def unfit():
     UNFIT.mkdir(exist_ok=True)
     x = [value("x", np.float32, [2])]
@@ -534,3 +614,4 @@ if __name__ == "__main__":
     lengths()
     contrib()
     unfit()
+    quantized()

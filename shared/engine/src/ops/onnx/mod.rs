@@ -72,6 +72,9 @@ pub(crate) fn register(registry: &mut OnnxOpRegister) {
     registry.insert("DequantizeLinear", |_, node| {
         body(node, quantize::Dequantize::parse(node)?)
     });
+    registry.insert("QLinearConv", |_, node| {
+        body(node, quantized::QLinearConv::of(node))
+    });
     registry.insert("QLinearMatMul", |_, node| {
         body(node, quantize::QLinearMatMul)
     });

@@ -1,4 +1,4 @@
-//! onnxruntime's quantized operators (domain com.microsoft) as `onnxruntime.quantization` writes
+//! `QLinearConv`, and onnxruntime's quantized operators (domain com.microsoft) as `onnxruntime.quantization` writes
 //! them: between `DequantizeLinear` and `QuantizeLinear`, or as integer products with their scale.
 
 use tract_onnx::pb::{AttributeProto, NodeProto};
@@ -82,6 +82,40 @@ impl Body for QLinear {
         }
         let at = 3 * self.operands;
         Ok(vec![quantized(body, inputs, &y, [at, at + 1])])
+    }
+}
+
+/// A convolution on quantized tensors: the bias is in steps of both scales.
+#[derive(Debug)]
+pub(crate) struct QLinearConv {
+    attributes: Vec<AttributeProto>,
+}
+
+impl QLinearConv {
+    pub(crate) fn of(node: &NodeProto) -> Self {
+        Self {
+            attributes: node.attribute.clone(),
+        }
+    }
+}
+
+impl Body for QLinearConv {
+    fn write(&self, body: &mut Writer, inputs: &Given<Port>) -> TractResult<Vec<String>> {
+        let [w, w_scale, w_zero, bias] = [3, 4, 5, 8];
+        let x = real(body, inputs, 0);
+        let read = [w, w_scale, w_zero].map(Writer::input);
+        let read: Vec<&str> = read.iter().map(String::as_str).collect();
+        // A scale for each output channel, or one for all.
+        let weights = body.with("DequantizeLinear", &read, vec![int("axis", 0)]);
+        let mut read = vec![x, weights];
+        if inputs.get(bias).is_some() {
+            let whole = body.cast(&Writer::input(bias), DatumType::F32)?;
+            let scale = body.op("Mul", &[&Writer::input(1), &Writer::input(w_scale)]);
+            read.push(body.op("Mul", &[&whole, &scale]));
+        }
+        let read: Vec<&str> = read.iter().map(String::as_str).collect();
+        let y = body.with("Conv", &read, self.attributes.clone());
+        Ok(vec![quantized(body, inputs, &y, [6, 7])])
     }
 }
 
