@@ -202,7 +202,7 @@ struct Store<'a> {
 
 impl Store<'_> {
     /// The same for the blocks from one on.
-    fn from_block(&mut self, block: usize, lanes: usize) -> Store<'_> {
+    fn beginning_with(&mut self, block: usize, lanes: usize) -> Store<'_> {
         let (lane, at) = (block * lanes, block * self.plane);
         Store {
             start: &self.start[lane..],

@@ -111,7 +111,7 @@ impl Steps {
             steps: self,
             terms,
             bounds,
-            sum,
+            output: sum,
         });
     }
 
@@ -244,11 +244,9 @@ impl Task for FromBytes<'_> {
         for (to, from) in (&mut to).zip(&mut from) {
             // SAFETY: both are one vector long.
             unsafe {
-                s.store(
-                    to.as_mut_ptr(),
-                    steps.number(s, s.load_bytes(from.as_ptr())),
-                )
-            };
+                let number = steps.number(s, s.load_bytes(from.as_ptr()));
+                s.store(to.as_mut_ptr(), number);
+            }
         }
         let Steps { scale, zero, .. } = self.steps;
         for (to, &from) in to.into_remainder().iter_mut().zip(from.remainder()) {
@@ -261,7 +259,7 @@ struct Sum<'a> {
     steps: Steps,
     terms: [(&'a [u8], Steps); 2],
     bounds: (f32, f32),
-    sum: &'a mut [u8],
+    output: &'a mut [u8],
 }
 
 impl Task for Sum<'_> {
@@ -272,8 +270,8 @@ impl Task for Sum<'_> {
         let [(a, a_steps), (b, b_steps)] = self.terms;
         let (low, high) = (s.splat(self.bounds.0), s.splat(self.bounds.1));
         let steps = [a_steps.on(s), b_steps.on(s), self.steps.on(s)];
-        let all = self.sum.len();
-        vectors::<S>(self.sum, |at, to| {
+        let all = self.output.len();
+        vectors::<S>(self.output, |at, to| {
             // SAFETY: all three are of one length.
             unsafe {
                 let a = steps[0].number(s, s.load_bytes(a[at..].as_ptr()));
@@ -288,7 +286,7 @@ impl Task for Sum<'_> {
             let sum = sum.max(self.bounds.0).min(self.bounds.1);
             let Steps { scale, zero, range } = self.steps;
             let step = (sum / scale).round_ties_even() + zero;
-            self.sum[at] = step.max(range[0]).min(range[1]) as u8;
+            self.output[at] = step.max(range[0]).min(range[1]) as u8;
         }
     }
 }

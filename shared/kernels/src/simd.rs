@@ -65,7 +65,7 @@ pub(crate) trait Simd: Copy {
     /// integers of `c`. Vectors are patterns of bits here.
     fn dot4(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The number of each 32-bit integer.
-    fn from_integers(self, a: Self::V) -> Self::V;
+    fn numbers_of(self, a: Self::V) -> Self::V;
     /// The numbers of so many unsigned bytes.
     ///
     /// # Safety
@@ -151,7 +151,7 @@ mod tests {
                         .iter()
                         .zip(bytes)
                         .take(S::LANES)
-                        .all(|(&x, byte)| x == f32::from(byte))
+                        .all(|(&x, byte)| x.to_bits() == f32::from(byte).to_bits())
                 );
             }
         }

@@ -179,7 +179,7 @@ impl Blocking<'_> {
             return Ok(dense);
         }
         let node = self.old.node(outlet.node);
-        self.from_bytes(outlet)?;
+        self.unpack(outlet)?;
         let (Some(&blocked), Some(planes)) = (self.blocked.get(&outlet), self.planes(outlet))
         else {
             self.copy(node)?;
@@ -197,7 +197,7 @@ impl Blocking<'_> {
 
     /// The blocked form of a value of these channels.
     fn blocked(&mut self, outlet: OutletId, channels: usize) -> TractResult<OutletId> {
-        self.from_bytes(outlet)?;
+        self.unpack(outlet)?;
         if let Some(&blocked) = self.blocked.get(&outlet) {
             return Ok(blocked);
         }
@@ -213,7 +213,7 @@ impl Blocking<'_> {
     }
 
     /// Makes the blocked form of a value that has one in bytes.
-    fn from_bytes(&mut self, outlet: OutletId) -> TractResult<()> {
+    fn unpack(&mut self, outlet: OutletId) -> TractResult<()> {
         let Some(&(bytes, steps)) = self.bytes.get(&outlet) else {
             return Ok(());
         };
@@ -484,7 +484,7 @@ impl Blocking<'_> {
             return Ok(());
         }
         let input = node.inputs[0];
-        self.from_bytes(input)?;
+        self.unpack(input)?;
         let blocked = self.blocked.get(&input).copied();
         let from = blocked.map_or_else(|| self.dense(input), Ok)?;
         let isa = self.isa;
@@ -504,7 +504,7 @@ impl Blocking<'_> {
     /// Does a node's work on blocked tensors, where an input of it is blocked and that can be.
     fn in_blocks(&mut self, node: &TypedNode) -> TractResult<bool> {
         for &input in &node.inputs {
-            self.from_bytes(input)?;
+            self.unpack(input)?;
         }
         let is_blocked = |input: &OutletId| self.blocked.contains_key(input);
         let Some(&input) = node.inputs.iter().find(|input| is_blocked(input)) else {

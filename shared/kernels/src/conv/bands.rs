@@ -105,7 +105,7 @@ impl<'a> Bands<'a> {
                 for block in (0..blocks).step_by(2) {
                     let together = 2.min(blocks - block);
                     let first = group * blocks + block;
-                    let mut store = store.from_block(first, S::LANES);
+                    let mut store = store.beginning_with(first, S::LANES);
                     let weights = &weights[first * weights_stride..];
                     for line in self.lines(band) {
                         source.line::<S, INTEGER>(

@@ -145,68 +145,85 @@ impl<const POSITIONS: usize, const BLOCKS: usize, const STEP: usize, const INTEG
                     }
                 }
             }
-            if INTEGER {
-                let Some(scale) = store.scale else {
-                    if let Output::Numbers(output) = &mut store.output {
-                        let output = output.as_mut_ptr().add(tile.at);
-                        for (p, sum) in sums.iter().enumerate() {
-                            for (b, &sum) in sum.iter().enumerate() {
-                                s.store(output.add(b * store.plane + p * store.row), sum);
-                            }
-                        }
-                    }
-                    return;
-                };
-                for b in 0..BLOCKS {
-                    let factor = s.load(scale.factor.as_ptr().add(b * S::LANES));
-                    let bias = s.load(scale.bias.as_ptr().add(b * S::LANES));
-                    for sum in &mut sums {
-                        sum[b] = s.mul_add(s.from_integers(sum[b]), factor, bias);
-                    }
-                }
-            }
-            if let Some(residual) = store.residual {
-                let residual = residual.as_ptr().add(tile.at);
-                for (p, sum) in sums.iter_mut().enumerate() {
-                    for (b, sum) in sum.iter_mut().enumerate() {
-                        let residual = residual.add(b * store.plane + p * store.row);
-                        *sum = s.add(*sum, s.load(residual));
-                    }
-                }
-            }
-            let (low, high) = store
-                .activation
-                .bounds()
-                .unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
-            let (low, high) = (s.splat(low), s.splat(high));
-            match &mut store.output {
-                Output::Numbers(output) => {
-                    let output = output.as_mut_ptr().add(tile.at);
+            finish::<S, POSITIONS, BLOCKS, INTEGER>(s, sums, tile.at, store);
+        }
+    }
+}
+
+/// Stores the sums of a tile whose first position lies at `at` of each block.
+///
+/// # Safety
+/// The tile lies within all slices of `store`.
+#[inline(always)]
+unsafe fn finish<S: Simd, const POSITIONS: usize, const BLOCKS: usize, const INTEGER: bool>(
+    s: S,
+    mut sums: [[S::V; BLOCKS]; POSITIONS],
+    at: usize,
+    store: &mut Store<'_>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if INTEGER {
+            let Some(scale) = store.scale else {
+                if let Output::Numbers(output) = &mut store.output {
+                    let output = output.as_mut_ptr().add(at);
                     for (p, sum) in sums.iter().enumerate() {
                         for (b, &sum) in sum.iter().enumerate() {
-                            let sum = s.min(high, s.max(low, sum));
                             s.store(output.add(b * store.plane + p * store.row), sum);
                         }
                     }
                 }
-                Output::Bytes(output, steps) => {
-                    // By way of memory: a loop too long to be unrolled would keep the sums there from the start.
-                    let mut numbers = [const { MaybeUninit::<f32>::uninit() }; LONGEST];
-                    let numbers = numbers.as_mut_ptr().cast::<f32>();
-                    for (p, sum) in sums.iter().enumerate() {
-                        for (b, &sum) in sum.iter().enumerate() {
-                            let sum = s.min(high, s.max(low, sum));
-                            s.store(numbers.add((p * BLOCKS + b) * S::LANES), sum);
-                        }
+                return;
+            };
+            for b in 0..BLOCKS {
+                let factor = s.load(scale.factor.as_ptr().add(b * S::LANES));
+                let bias = s.load(scale.bias.as_ptr().add(b * S::LANES));
+                for sum in &mut sums {
+                    sum[b] = s.mul_add(s.numbers_of(sum[b]), factor, bias);
+                }
+            }
+        }
+        if let Some(residual) = store.residual {
+            let residual = residual.as_ptr().add(at);
+            for (p, sum) in sums.iter_mut().enumerate() {
+                for (b, sum) in sum.iter_mut().enumerate() {
+                    let residual = residual.add(b * store.plane + p * store.row);
+                    *sum = s.add(*sum, s.load(residual));
+                }
+            }
+        }
+        let (low, high) = store
+            .activation
+            .bounds()
+            .unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        let (low, high) = (s.splat(low), s.splat(high));
+        match &mut store.output {
+            Output::Numbers(output) => {
+                let output = output.as_mut_ptr().add(at);
+                for (p, sum) in sums.iter().enumerate() {
+                    for (b, &sum) in sum.iter().enumerate() {
+                        let sum = s.min(high, s.max(low, sum));
+                        s.store(output.add(b * store.plane + p * store.row), sum);
                     }
-                    let output = output.as_mut_ptr().add(tile.at);
-                    let steps = steps.on(s);
-                    for p in 0..POSITIONS {
-                        for b in 0..BLOCKS {
-                            let sum = s.load(numbers.add((p * BLOCKS + b) * S::LANES));
-                            let to = output.add(b * store.plane + p * store.row);
-                            s.store_bytes(to, steps.nearest(s, sum));
-                        }
+                }
+            }
+            Output::Bytes(output, steps) => {
+                // By way of memory: a loop too long to be unrolled would keep the sums there from the start.
+                let mut numbers = [const { MaybeUninit::<f32>::uninit() }; LONGEST];
+                let numbers = numbers.as_mut_ptr().cast::<f32>();
+                for (p, sum) in sums.iter().enumerate() {
+                    for (b, &sum) in sum.iter().enumerate() {
+                        let sum = s.min(high, s.max(low, sum));
+                        s.store(numbers.add((p * BLOCKS + b) * S::LANES), sum);
+                    }
+                }
+                let output = output.as_mut_ptr().add(at);
+                let steps = steps.on(s);
+                for p in 0..POSITIONS {
+                    for b in 0..BLOCKS {
+                        let sum = s.load(numbers.add((p * BLOCKS + b) * S::LANES));
+                        let to = output.add(b * store.plane + p * store.row);
+                        s.store_bytes(to, steps.nearest(s, sum));
                     }
                 }
             }

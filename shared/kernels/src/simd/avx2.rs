@@ -1,7 +1,7 @@
 use std::arch::x86_64::{
-    __m128i, __m256, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_loadl_epi64,
-    _mm_packus_epi16, _mm_packus_epi32, _mm_storel_epi64, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_and_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_castps_si256, _mm256_castsi256_ps,
+    __m256, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_loadl_epi64, _mm_packus_epi16,
+    _mm_packus_epi32, _mm_storel_epi64, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps,
+    _mm256_and_si256, _mm256_andnot_ps, _mm256_castps_si256, _mm256_castsi256_ps,
     _mm256_castsi256_si128, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtps_epi32,
     _mm256_div_ps, _mm256_dpbusd_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps,
     _mm256_madd_epi16, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_round_ps,
@@ -132,7 +132,7 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         }
     }
     #[inline(always)]
-    fn from_integers(self, a: __m256) -> __m256 {
+    fn numbers_of(self, a: __m256) -> __m256 {
         unsafe { _mm256_cvtepi32_ps(_mm256_castps_si256(a)) }
     }
     #[inline(always)]
@@ -148,7 +148,7 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
                 _mm256_extracti128_si256::<1>(words),
             );
             let halves = _mm_packus_epi32(low, high);
-            _mm_storel_epi64(to.cast::<__m128i>(), _mm_packus_epi16(halves, halves));
+            _mm_storel_epi64(to.cast(), _mm_packus_epi16(halves, halves));
         }
     }
 }

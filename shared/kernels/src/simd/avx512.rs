@@ -1,6 +1,6 @@
 use std::arch::x86_64::{
-    __m128i, __m512, _mm_loadu_si128, _mm_storeu_si128, _mm512_abs_ps, _mm512_add_epi32,
-    _mm512_add_ps, _mm512_and_si512, _mm512_andnot_si512, _mm512_castps_si512, _mm512_castsi512_ps,
+    __m512, _mm_loadu_si128, _mm_storeu_si128, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_and_si512, _mm512_andnot_si512, _mm512_castps_si512, _mm512_castsi512_ps,
     _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtps_epi32,
     _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_madd_epi16,
     _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_roundscale_ps,
@@ -134,7 +134,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
         }
     }
     #[inline(always)]
-    fn from_integers(self, a: __m512) -> __m512 {
+    fn numbers_of(self, a: __m512) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(a)) }
     }
     #[inline(always)]
@@ -145,7 +145,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     unsafe fn store_bytes(self, to: *mut u8, v: __m512) {
         unsafe {
             let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
-            _mm_storeu_si128(to.cast::<__m128i>(), bytes);
+            _mm_storeu_si128(to.cast(), bytes);
         }
     }
 }

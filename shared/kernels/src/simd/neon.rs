@@ -102,7 +102,7 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
-    fn from_integers(self, a: float32x4_t) -> float32x4_t {
+    fn numbers_of(self, a: float32x4_t) -> float32x4_t {
         unsafe { vcvtq_f32_s32(vreinterpretq_s32_f32(a)) }
     }
     #[inline(always)]

@@ -89,7 +89,7 @@ impl Simd for Portable {
         })
     }
     #[inline(always)]
-    fn from_integers(self, a: [f32; 4]) -> [f32; 4] {
+    fn numbers_of(self, a: [f32; 4]) -> [f32; 4] {
         a.map(|x| x.to_bits() as i32 as f32)
     }
     #[inline(always)]
