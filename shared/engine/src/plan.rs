@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use dunlin_kernels::Isa;
 use dunlin_protocol::{Tensor, TensorMetadata};
 use tract_onnx::prelude::{
-    InferenceFact, InferenceModel, InferenceModelExt, TDim, TValue, TypedModel, TypedRunnableModel,
+    InferenceFact, InferenceModel, InferenceModelExt, TDim, TValue, TractResult, TypedModel,
+    TypedRunnableModel,
 };
 use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::logic::IfThenElse;
 use tract_onnx::tract_core::plan::eval;
 
 use crate::Limits;
@@ -59,13 +61,8 @@ impl Plan {
             }
             let typed = model.into_typed().map_err(failed)?;
             sizes(&typed, shapes, limits, kind)?;
-            let typed = ops::drop_identities(typed).map_err(failed)?;
-            let typed = ops::multiply_integers(typed, Isa::best()).map_err(failed)?;
-            let typed = ops::block(typed, Isa::best()).map_err(failed)?;
-            let mut graph = typed.into_decluttered().map_err(failed)?;
-            let origins = Origins::of(&graph);
-            graph.optimize().map_err(failed)?;
-            ops::adopt(&mut graph).map_err(failed)?;
+            let mut origins = Origins::default();
+            let graph = optimized(typed, &mut origins).map_err(failed)?;
             let runnable = TypedRunnableModel::new(graph).map_err(failed)?;
             let bytes = bytes(&runnable, weights);
             Ok(Self {
@@ -146,6 +143,31 @@ impl Plan {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// The graph with operators of ours, optimized; what tract's were made from is added to `origins`.
+fn optimized(typed: TypedModel, origins: &mut Origins) -> TractResult<TypedModel> {
+    let isa = Isa::best();
+    let typed = ops::drop_identities(typed)?;
+    let typed = ops::multiply_integers(typed, isa)?;
+    let typed = ops::block(typed, isa)?;
+    let mut graph = typed.into_decluttered()?;
+    origins.add(&graph);
+    for node in &mut graph.nodes {
+        if let Some(op) = node.op_as::<IfThenElse>() {
+            let mut branch = |body: &TypedModel, inputs: &[usize]| {
+                ops::Branch::new(optimized(body.clone(), origins)?, inputs.to_vec())
+            };
+            let branches = ops::Branches {
+                yes: branch(&op.then_body, &op.then_input_mapping)?,
+                no: branch(&op.else_body, &op.else_input_mapping)?,
+            };
+            node.op = Box::new(branches);
+        }
+    }
+    graph.optimize()?;
+    ops::adopt(&mut graph)?;
+    Ok(graph)
 }
 
 fn says(shapes: &[Vec<usize>]) -> String {

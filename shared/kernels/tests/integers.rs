@@ -1,5 +1,7 @@
 //! The kernels on bytes, on every instruction set of this machine, against a naive reference.
 
+#![allow(clippy::float_cmp)] // Steps and scales are told by a formula, to the bit.
+
 use dunlin_kernels::{
     Activation, Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Isa,
     ProductOperands, Steps, Window,
@@ -78,6 +80,7 @@ fn sums(conv: &IntegerConv, input: &[u8], weights: &[i8], output: usize) -> Vec<
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // What is drawn, what is wanted, what is got.
 fn convolutions() {
     let mut rng = Rng::with_seed(5);
     for case in 0..300 {

@@ -395,7 +395,7 @@ impl Blocking<'_> {
     }
 
     /// Quantizes a value to blocked bytes, where that serves a reader.
-    fn to_bytes(&mut self, node: &TypedNode, steps: Steps) -> TractResult<bool> {
+    fn pack(&mut self, node: &TypedNode, steps: Steps) -> TractResult<bool> {
         let Some(steps) = steps.bytes() else {
             return Ok(false);
         };
@@ -480,7 +480,7 @@ impl Blocking<'_> {
 
     /// Quantizes and dequantizes a value in the form that it has.
     fn fake_quantize(&mut self, node: &TypedNode, steps: Steps) -> TractResult<()> {
-        if self.to_bytes(node, steps)? {
+        if self.pack(node, steps)? {
             return Ok(());
         }
         let input = node.inputs[0];

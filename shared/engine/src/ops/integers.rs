@@ -94,7 +94,11 @@ impl Matrices {
             let constant = constant(model, outlet)?;
             let numbers = constant.cast_to::<f32>().ok()?;
             let view = numbers.try_as_plain_ram().ok()?;
-            let all = view.as_slice::<f32>().ok()?.iter().all(|&x| x == number);
+            let all = view
+                .as_slice::<f32>()
+                .ok()?
+                .iter()
+                .all(|x| x.to_bits() == number.to_bits());
             all.then_some(())
         };
         for outlet in [bias, w_zero, y_zero] {
@@ -140,7 +144,9 @@ impl Matrices {
             mut scales,
         } = Grid::of(&columns, outputs)?;
         let row = |row: usize| of_columns[row..].iter().step_by(inputs).copied();
-        scales.iter_mut().for_each(|scale| *scale *= steps.scale);
+        for scale in &mut scales {
+            *scale *= steps.scale;
+        }
         Some(Self {
             isa,
             product,

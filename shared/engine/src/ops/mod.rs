@@ -9,6 +9,7 @@
 mod affine;
 mod blank;
 mod blocking;
+mod branches;
 mod chain;
 mod convolution;
 mod depthwise;
@@ -33,6 +34,7 @@ mod tests;
 
 pub(crate) use affine::Affine;
 pub(crate) use blocking::block;
+pub(crate) use branches::{Branch, Branches};
 pub(crate) use convolution::Convolution;
 pub(crate) use depthwise::DepthwiseConvolution;
 pub(crate) use dynamic_quantize::DynamicQuantize;

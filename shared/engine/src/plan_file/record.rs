@@ -1,10 +1,14 @@
 //! What the records of a plan file hold, beside the operators.
 
+use std::cell::Cell;
+
 use dunlin_protocol::{Datatype, TensorMetadata};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use tract_onnx::prelude::{DatumType, DatumTypeExt, QParams, TypedFact};
 
 use super::ops::OpRecord;
+use crate::Limits;
 use crate::error::{Error, Result};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,6 +52,25 @@ pub(super) struct GraphRecord {
     pub(super) nodes: Vec<NodeRecord>,
     pub(super) inputs: Vec<Outlet>,
     pub(super) outputs: Vec<Outlet>,
+}
+
+thread_local! {
+    /// How many graphs the one that is read on this thread lies in.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Reads a graph within a graph. Each takes its part of the stack, so they are counted before.
+pub(super) fn nested<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<GraphRecord, D::Error> {
+    let limit = Limits::default().subgraph_depth;
+    if DEPTH.get() >= limit {
+        return Err(D::Error::custom(format!("graphs nest deeper than {limit}")));
+    }
+    DEPTH.set(DEPTH.get() + 1);
+    let graph = GraphRecord::deserialize(deserializer);
+    DEPTH.set(DEPTH.get() - 1);
+    graph
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -59,14 +59,8 @@ struct Part {
 }
 
 impl Origins {
-    /// Those of a decluttered graph and of the graphs in it.
-    pub(crate) fn of(graph: &TypedModel) -> Self {
-        let mut origins = Self::default();
-        origins.add(graph);
-        origins
-    }
-
-    fn add(&mut self, graph: &TypedModel) {
+    /// Adds those of a decluttered graph and of the loops in it.
+    pub(crate) fn add(&mut self, graph: &TypedModel) {
         for node in graph.nodes() {
             if let Some(scan) = node.op_as::<Scan>() {
                 self.add(&scan.body);

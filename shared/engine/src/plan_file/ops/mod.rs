@@ -8,6 +8,7 @@ mod arrays;
 mod axes;
 mod binary;
 mod blocked;
+mod branches;
 mod constant;
 mod convolution;
 mod elements;
@@ -41,6 +42,7 @@ pub(super) enum OpRecord {
     Reduction(reductions::Reduction),
     Resize(resize::Resizing),
     Scan(Box<scan::Scan>),
+    Branches(Box<branches::Branches>),
 }
 
 impl OpRecord {
@@ -53,6 +55,9 @@ impl OpRecord {
         let op = node.op();
         if let Some(scan) = scan::Scan::of(op, origins, constants)? {
             return Ok(Some(Self::Scan(Box::new(scan))));
+        }
+        if let Some(branches) = branches::Branches::of(op, origins, constants)? {
+            return Ok(Some(Self::Branches(Box::new(branches))));
         }
         Ok(constant::Constant::of(op, constants)
             .map(Self::Constant)
@@ -94,12 +99,16 @@ impl OpRecord {
             Self::Reduction(record) => record.build(constants),
             Self::Resize(record) => Ok(record.build()),
             Self::Scan(record) => record.build(facts, constants),
+            Self::Branches(record) => record.build(constants),
         }
     }
 
     /// Whether the engine can compare such operators. Where it can't, the golden examples tell.
     pub(super) fn is_told_by_equality(&self) -> bool {
-        !matches!(self, Self::MatMul(_) | Self::Scan(_) | Self::Constant(_))
+        !matches!(
+            self,
+            Self::MatMul(_) | Self::Scan(_) | Self::Branches(_) | Self::Constant(_)
+        )
     }
 }
 

@@ -16,13 +16,14 @@ use crate::Limits;
 use crate::error::{Error, Result};
 use crate::plan_file::constants::{Constants, Writer};
 use crate::plan_file::graph;
-use crate::plan_file::record::GraphRecord;
+use crate::plan_file::record::{GraphRecord, nested};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::plan_file) enum Scan {
     Loop {
         skip: usize,
         reset_every_turn: bool,
+        #[serde(deserialize_with = "nested")]
         body: GraphRecord,
         inputs: Vec<Input>,
         outputs: Vec<Output>,
