@@ -149,7 +149,7 @@ impl Plan {
 fn optimized(typed: TypedModel, origins: &mut Origins) -> TractResult<TypedModel> {
     let isa = Isa::best();
     let typed = ops::drop_identities(typed)?;
-    let typed = ops::multiply_integers(typed, isa)?;
+    let typed = ops::multiply(typed, isa)?;
     let typed = ops::block(typed, isa)?;
     let mut graph = typed.into_decluttered()?;
     origins.add(&graph);

@@ -2,12 +2,12 @@
 
 mod bands;
 mod integer;
-mod product;
+mod products;
 mod tile;
 mod weights;
 
 pub use integer::{IntegerConv, IntegerOperands, IntegerOutput};
-pub use product::{IntegerProduct, ProductOperands};
+pub use products::{IntegerProduct, Product, ProductOperands};
 
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +97,7 @@ impl Conv {
     /// Numbers of scratch that a run needs.
     pub fn scratch_len(&self, isa: Isa) -> usize {
         let depth = self.depth(isa);
-        Bands::new(self, depth, depth, self.weights_len(isa), 0.0).scratch
+        Bands::new(&self.lengthwise(), depth, depth, self.weights_len(isa), 0.0).scratch
     }
 
     /// Weights from `[outputs, inputs / groups, kernel height, kernel width]` to the kernel's order:
@@ -112,6 +112,26 @@ impl Conv {
     /// Numbers that [`Conv::arrange`] gives.
     pub fn weights_len(&self, isa: Isa) -> usize {
         weights::len(self, isa)
+    }
+
+    /// The same work with its positions in a row: a plane of one column would give tiles of one position. Memory is alike.
+    fn lengthwise(&self) -> Self {
+        let mut turned = self.clone();
+        let window = &mut turned.window;
+        let column = self.size[1] + window.before[1] + window.after[1] == 1;
+        if column && window.kernel[1] == 1 {
+            turned.size.swap(0, 1);
+            for axes in [
+                &mut window.kernel,
+                &mut window.stride,
+                &mut window.dilation,
+                &mut window.before,
+                &mut window.after,
+            ] {
+                axes.swap(0, 1);
+            }
+        }
+        turned
     }
 
     /// Convolves one item of a batch.
@@ -170,7 +190,8 @@ impl Task for Run<'_> {
         let blocks = isa.blocks(conv.outputs) / conv.groups;
         let plane = output.len() / (blocks * conv.groups);
         let depth = conv.depth(isa);
-        let bands = Bands::new(conv, depth, depth, weights.len(), 0.0);
+        let turned = conv.lengthwise();
+        let bands = Bands::new(&turned, depth, depth, weights.len(), 0.0);
         let store = Store {
             start: bias,
             scale: None,

@@ -54,7 +54,8 @@ mod window;
 pub use activation::Activation;
 pub use affine::affine;
 pub use conv::{
-    Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Operands, ProductOperands,
+    Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Operands, Product,
+    ProductOperands,
 };
 pub use depthwise::Depthwise;
 pub use isa::Isa;

@@ -11,7 +11,8 @@ use tract_onnx::tract_core::ops::konst::Const;
 use super::convolution::Convolution;
 use super::depthwise::DepthwiseConvolution;
 use super::integer_convolution::IntegerConvolution;
-use super::integer_product::Product;
+use super::integer_product::IntegerProduct;
+use super::matrix_product::MatrixProduct;
 
 /// Single-precision numbers in memory that somebody else owns, aligned as they must be.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,7 +28,8 @@ pub(crate) fn reads_in_place(node: &TypedNode, slot: usize) -> bool {
         && (node.op_is::<Convolution>()
             || node.op_is::<DepthwiseConvolution>()
             || node.op_is::<IntegerConvolution>()
-            || node.op_is::<Product>())
+            || node.op_is::<IntegerProduct>()
+            || node.op_is::<MatrixProduct>())
 }
 
 impl InPlace {

@@ -1,6 +1,6 @@
 //! `MatMulInteger` with constant weights.
 
-use dunlin_kernels::{IntegerProduct, Isa, ProductOperands};
+use dunlin_kernels::{self as kernels, Isa, ProductOperands};
 use tract_onnx::prelude::{Datum, DatumExt, IntoTValue, TValue, TractResult, TypedFact};
 use tract_onnx::tract_core::internal::{
     Cost, EvalContext, EvalOp, Op, StaticName, TDim, TVec, as_op, ensure, op_as_typed_op,
@@ -13,12 +13,12 @@ use super::blank::{blank_of, numbers};
 /// Inputs: bytes `[…, rows, inputs]`, the weights and their sums as `product` arranges them, and the byte that zero is
 /// in the rows. The output is `[…, rows, outputs]`, 32-bit integers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Product {
+pub(crate) struct IntegerProduct {
     pub(crate) isa: Isa,
-    pub(crate) product: IntegerProduct,
+    pub(crate) product: kernels::IntegerProduct,
 }
 
-impl Product {
+impl IntegerProduct {
     fn shape(&self, rows: &[usize]) -> TVec<usize> {
         let mut shape: TVec<usize> = rows.into();
         if let Some(last) = shape.last_mut() {
@@ -28,7 +28,7 @@ impl Product {
     }
 }
 
-impl Op for Product {
+impl Op for IntegerProduct {
     fn name(&self) -> StaticName {
         "IntegerProduct".into()
     }
@@ -40,7 +40,7 @@ impl Op for Product {
     op_as_typed_op!();
 }
 
-impl EvalOp for Product {
+impl EvalOp for IntegerProduct {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -58,7 +58,7 @@ impl EvalOp for Product {
     }
 }
 
-impl TypedOp for Product {
+impl TypedOp for IntegerProduct {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         ensure!(inputs.len() == 4);
         let [rows, .., zero] = inputs else {

@@ -66,14 +66,15 @@ impl IntegerConv {
 
     /// Numbers of scratch that a run needs.
     pub fn scratch_len(&self, isa: Isa) -> usize {
-        self.bands(isa).scratch
+        self.bands(isa, &self.conv.lengthwise()).scratch
     }
 
-    fn bands(&self, isa: Isa) -> Bands<'_> {
+    /// The bands of the convolution, its positions in a row.
+    fn bands<'c>(&self, isa: Isa, turned: &'c Conv) -> Bands<'c> {
         let lanes = isa.lanes();
         let padding = f32::from_le_bytes([self.zero; QUAD]);
         let weights = self.weights_len(isa);
-        Bands::new(&self.conv, lanes, lanes / QUAD, weights, padding)
+        Bands::new(turned, lanes, lanes / QUAD, weights, padding)
     }
 
     /// Numbers that [`IntegerConv::arrange`] gives.
@@ -197,7 +198,8 @@ impl Task for Run<'_> {
             row: S::LANES,
             activation: conv.conv.activation,
         };
-        let bands = conv.bands(isa);
+        let turned = conv.conv.lengthwise();
+        let bands = conv.bands(isa, &turned);
         bands.run::<S, true>(s, blocks, quads(input), weights, scratch, store);
     }
 }

@@ -1,7 +1,7 @@
 //! Our own operators on blocked channels and on bytes: plain data, written down as it is.
 
 use dunlin_kernels::{
-    Activation, Conv, Depthwise, IntegerConv, IntegerProduct, Isa, Pool, Steps, Window,
+    self as kernels, Activation, Conv, Depthwise, IntegerConv, Isa, Pool, Steps, Window,
 };
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::TypedOp;
@@ -10,7 +10,8 @@ use tract_onnx::tract_core::internal::Op;
 use crate::error::{Error, Result};
 use crate::ops::{
     Affine, BlockedPool, Convolution, DepthwiseConvolution, DynamicQuantize, FakeQuantize,
-    FromBlocked, FromBytes, IntegerConvolution, Product, SumOfBytes, ToBlocked, ToBytes,
+    FromBlocked, FromBytes, IntegerConvolution, IntegerProduct, MatrixProduct, SumOfBytes,
+    ToBlocked, ToBytes,
 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +42,7 @@ enum Work {
     },
     FakeQuantize(Steps),
     DynamicQuantize,
-    Product(IntegerProduct),
+    IntegerProduct(kernels::IntegerProduct),
     IntegerConvolution {
         conv: IntegerConv,
         residual: bool,
@@ -53,6 +54,7 @@ enum Work {
         activation: Activation,
         steps: Steps,
     },
+    MatrixProduct(kernels::Product),
 }
 
 impl Blocked {
@@ -76,12 +78,14 @@ impl Blocked {
             (op.isa, Work::FakeQuantize(op.steps))
         } else if let Some(op) = op.downcast_ref::<DynamicQuantize>() {
             (op.isa, Work::DynamicQuantize)
-        } else if let Some(op) = op.downcast_ref::<Product>() {
-            (op.isa, Work::Product(op.product.clone()))
+        } else if let Some(op) = op.downcast_ref::<IntegerProduct>() {
+            (op.isa, Work::IntegerProduct(op.product))
         } else if let Some(op) = op.downcast_ref::<IntegerConvolution>() {
             let conv = op.conv.clone();
             let residual = op.residual;
             (op.isa, Work::IntegerConvolution { conv, residual })
+        } else if let Some(op) = op.downcast_ref::<MatrixProduct>() {
+            (op.isa, Work::MatrixProduct(op.product))
         } else if let Some(op) = op.downcast_ref::<ToBytes>() {
             (op.isa, Work::ToBytes(op.steps))
         } else if let Some(op) = op.downcast_ref::<FromBytes>() {
@@ -148,12 +152,11 @@ impl Blocked {
             }),
             &Work::FakeQuantize(steps) => Box::new(FakeQuantize { isa, steps }),
             Work::DynamicQuantize => Box::new(DynamicQuantize { isa }),
-            Work::Product(product) => {
+            &Work::IntegerProduct(product) => {
                 if !product.is_supported() || product.inputs.max(product.outputs) > LARGEST {
                     return Err(strange());
                 }
-                let product = product.clone();
-                Box::new(Product { isa, product })
+                Box::new(IntegerProduct { isa, product })
             }
             Work::IntegerConvolution { conv, residual } => {
                 let IntegerConv { conv: plain, .. } = conv;
@@ -166,6 +169,12 @@ impl Blocked {
                     conv: conv.clone(),
                     residual: *residual,
                 })
+            }
+            &Work::MatrixProduct(product) => {
+                if product.inputs.max(product.outputs) > LARGEST {
+                    return Err(strange());
+                }
+                Box::new(MatrixProduct { isa, product })
             }
             &Work::ToBytes(steps) => Box::new(ToBytes { isa, steps }),
             &Work::FromBytes(steps) => Box::new(FromBytes { isa, steps }),

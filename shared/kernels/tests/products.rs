@@ -1,9 +1,9 @@
-//! The kernels on bytes, on every instruction set of this machine, against a naive reference.
+//! The kernels on bytes, and products of matrices, on every instruction set of this machine, against a naive reference.
 
 #![allow(clippy::float_cmp)] // Steps and scales are told by a formula, to the bit.
 
 use dunlin_kernels::{
-    Activation, Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Isa,
+    Activation, Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Isa, Product,
     ProductOperands, Steps, Window,
 };
 use fastrand::Rng;
@@ -236,6 +236,42 @@ fn products() {
             );
             let got: Vec<i32> = output.iter().map(|x| x.to_bits() as i32).collect();
             assert_eq!(got, wanted, "{isa} {product:?} {count}");
+        }
+    }
+}
+
+#[test]
+fn products_of_numbers() {
+    let mut rng = Rng::with_seed(9);
+    for _ in 0..200 {
+        let (inputs, outputs) = (rng.usize(1..100), rng.usize(1..80));
+        let product = Product { inputs, outputs };
+        let count = rng.usize(1..40);
+        let rows = numbers(&mut rng, count * inputs);
+        let weights = numbers(&mut rng, inputs * outputs);
+        let bias = numbers(&mut rng, outputs);
+        let sum = |row: usize, column: usize| {
+            let term =
+                |at| f64::from(rows[row * inputs + at]) * f64::from(weights[at * outputs + column]);
+            (0..inputs).map(term).sum::<f64>() + f64::from(bias[column])
+        };
+        for isa in isas() {
+            let mut output = vec![f32::NAN; count * outputs];
+            let bias = blocked(isa, outputs, 1, &bias, 0.0);
+            product.run(
+                isa,
+                &rows,
+                &product.arrange(isa, &weights),
+                &bias,
+                &mut output,
+            );
+            for (at, &got) in output.iter().enumerate() {
+                let wanted = sum(at / outputs, at % outputs);
+                assert!(
+                    (f64::from(got) - wanted).abs() < 1e-4,
+                    "{isa} {product:?} {count}"
+                );
+            }
         }
     }
 }

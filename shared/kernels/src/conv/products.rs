@@ -1,4 +1,4 @@
-//! Products of a matrix of bytes with constant signed bytes: a pointwise convolution whose positions are rows.
+//! Products of a matrix with constant weights, of numbers or of bytes: pointwise convolutions whose positions are rows.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::{Activation, Isa};
 
 /// `[rows, inputs] · [inputs, outputs]` to 32-bit integers, as
 /// [MatMulInteger](https://onnx.ai/onnx/operators/onnx__MatMulInteger.html) has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntegerProduct {
     /// Columns of the one matrix, rows of the other; a multiple of four.
     pub inputs: usize,
@@ -86,49 +86,126 @@ impl IntegerProduct {
     /// # Panics
     /// If a slice has another length or alignment, or this machine lacks the instruction set.
     pub fn run(&self, isa: Isa, operands: ProductOperands<'_>) {
+        let ProductOperands {
+            rows,
+            zero,
+            weights,
+            sums,
+            output,
+        } = operands;
         assert!(self.is_supported(), "{self:?}");
-        assert_eq!(operands.weights.len(), self.weights_len(isa), "weights");
+        assert_eq!(weights.len(), self.weights_len(isa), "weights");
         let lanes = isa.blocks(self.outputs) * isa.lanes();
-        assert_eq!(operands.sums.len(), lanes, "sums");
-        let rows = operands.rows.len() / self.inputs;
-        assert_eq!(operands.rows.len(), rows * self.inputs, "rows");
-        assert_eq!(operands.output.len(), rows * self.outputs, "output");
-        isa.run_integers(Run {
-            product: self,
-            isa,
-            operands,
+        assert_eq!(sums.len(), lanes, "sums");
+        let count = rows.len() / self.inputs;
+        assert_eq!(rows.len(), count * self.inputs, "rows");
+        assert_eq!(output.len(), count * self.outputs, "output");
+        // What takes the zero of the rows from the sums.
+        let zero = i32::from(zero);
+        let start = sums.iter().map(|&sum| (-zero).wrapping_mul(sum));
+        let start: Vec<f32> = start.map(|start| f32::from_bits(start as u32)).collect();
+        isa.run_integers(Matrices::<true> {
+            depth: self.inputs / 4,
+            outputs: self.outputs,
+            rows: quads(rows),
+            weights,
+            start: &start,
+            output,
         });
     }
 }
 
-struct Run<'a> {
-    product: &'a IntegerProduct,
-    isa: Isa,
-    operands: ProductOperands<'a>,
+/// `[rows, inputs] · [inputs, outputs] + bias`, in `f32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product {
+    /// Columns of the one matrix, rows of the other.
+    pub inputs: usize,
+    /// Columns of the product.
+    pub outputs: usize,
 }
 
-impl Task for Run<'_> {
+impl Product {
+    /// Numbers that [`Product::arrange`] gives.
+    pub fn weights_len(&self, isa: Isa) -> usize {
+        isa.blocks(self.outputs) * isa.lanes() * self.inputs
+    }
+
+    /// Weights from `[inputs, outputs]` to the kernel's order: `[output block, input, output lane]`, zeros where a lane
+    /// is no column.
+    ///
+    /// # Panics
+    /// If the slice has another length.
+    pub fn arrange(&self, isa: Isa, weights: &[f32]) -> Vec<f32> {
+        assert_eq!(weights.len(), self.inputs * self.outputs, "weights");
+        let lanes = isa.lanes();
+        let mut arranged = vec![0.0; self.weights_len(isa)];
+        for (block, arranged) in arranged.chunks_exact_mut(self.inputs * lanes).enumerate() {
+            let first = block * lanes;
+            let width = lanes.min(self.outputs - first);
+            let rows = weights.chunks_exact(self.outputs);
+            for (to, from) in arranged.chunks_exact_mut(lanes).zip(rows) {
+                to[..width].copy_from_slice(&from[first..first + width]);
+            }
+        }
+        arranged
+    }
+
+    /// Multiplies `rows` (`[rows, inputs]`) with arranged weights; `bias` has a number for each lane, `output` is
+    /// `[rows, outputs]`.
+    ///
+    /// # Panics
+    /// If a slice has another length, or this machine lacks the instruction set.
+    pub fn run(&self, isa: Isa, rows: &[f32], weights: &[f32], bias: &[f32], output: &mut [f32]) {
+        assert!(self.inputs > 0 && self.outputs > 0, "{self:?}");
+        assert_eq!(weights.len(), self.weights_len(isa), "weights");
+        let lanes = isa.blocks(self.outputs) * isa.lanes();
+        assert_eq!(bias.len(), lanes, "bias");
+        let count = rows.len() / self.inputs;
+        assert_eq!(rows.len(), count * self.inputs, "rows");
+        assert_eq!(output.len(), count * self.outputs, "output");
+        isa.run(Matrices::<false> {
+            depth: self.inputs,
+            outputs: self.outputs,
+            rows,
+            weights,
+            start: bias,
+            output,
+        });
+    }
+}
+
+/// What a product works on, in numbers: of four bytes each where bytes are multiplied.
+struct Matrices<'a, const INTEGER: bool> {
+    /// Numbers of a row.
+    depth: usize,
+    outputs: usize,
+    rows: &'a [f32],
+    weights: &'a [f32],
+    /// What the sums start from, for each lane.
+    start: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl<const INTEGER: bool> Task for Matrices<'_, INTEGER> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self {
-            product: &IntegerProduct { inputs, outputs },
-            isa,
-            operands,
+            depth,
+            outputs,
+            rows: input,
+            weights,
+            start,
+            output: all,
         } = self;
-        let (input, weights) = (quads(operands.rows), operands.weights);
-        let depth = inputs / 4;
         let rows = input.len() / depth;
-        let zero = i32::from(operands.zero);
-        let start = operands.sums.iter().map(|&sum| (-zero).wrapping_mul(sum));
-        let start: Vec<f32> = start.map(|start| f32::from_bits(start as u32)).collect();
         let weights_stride = depth * S::LANES;
         // The lanes of a last block that is not full have no place in the output.
         let whole = outputs / S::LANES;
         let mut tail = [0.0; 16 * tile::WIDEST];
         let mut first = 0;
-        while first < isa.blocks(outputs) {
+        while first * S::LANES < outputs {
             let is_tail = first == whole;
             let together = if is_tail { 1 } else { 2.min(whole - first) };
             let widest = tile::widest(S::REGISTERS, together);
@@ -138,7 +215,7 @@ impl Task for Run<'_> {
                     (&mut tail[..], 0, S::LANES)
                 } else {
                     let at = row * outputs + first * S::LANES;
-                    (&mut operands.output[..], at, outputs)
+                    (&mut all[..], at, outputs)
                 };
                 let mut store = Store {
                     start: &start[first * S::LANES..],
@@ -161,10 +238,10 @@ impl Task for Run<'_> {
                     at,
                     store: &mut store,
                 };
-                tile::run::<S, true>(s, together, positions, tile);
+                tile::run::<S, INTEGER>(s, together, positions, tile);
                 if is_tail {
                     let from = tail.chunks_exact(S::LANES).take(positions);
-                    let to = operands.output[row * outputs..].chunks_exact_mut(outputs);
+                    let to = all[row * outputs..].chunks_exact_mut(outputs);
                     for (from, to) in from.zip(to) {
                         let to = &mut to[first * S::LANES..];
                         to.copy_from_slice(&from[..to.len()]);

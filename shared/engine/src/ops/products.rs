@@ -1,28 +1,34 @@
-//! The pass that puts our operators on bytes into a graph: dynamic quantization, and products with constant weights.
+//! The pass that puts our products with constant weights into a graph: of numbers, and of bytes, with the dynamic
+//! quantization before them.
 
-use dunlin_kernels::{IntegerProduct, Isa};
+use dunlin_kernels::{self as kernels, Isa};
 use tract_onnx::prelude::{
     Datum, OutletId, SpecialOps, Tensor, TractResult, TypedFact, TypedModel, TypedNode,
 };
 use tract_onnx::tract_core::internal::{Arc, InOut, TypedModelPatch, tensor0, tensor1};
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::quant::DequantizeLinearF32;
 
+use super::chain::only_reader;
 use super::dynamic_quantize::DynamicQuantize;
 use super::grid::Grid;
-use super::integer_product::Product;
+use super::integer_product::IntegerProduct;
+use super::matrix_product::MatrixProduct;
 use super::window::constant;
 
 /// Puts them into a graph with concrete shapes, before tract takes integer products apart.
-pub(crate) fn multiply_integers(mut model: TypedModel, isa: Isa) -> TractResult<TypedModel> {
+pub(crate) fn multiply(mut model: TypedModel, isa: Isa) -> TractResult<TypedModel> {
     for id in model.eval_order()? {
         let node = model.node(id);
         let patch = if node.op().name() == "DynamicQuantizeLinearU8" {
             Some(quantization(&model, node, isa)?)
         } else if let Some(matrices) = Matrices::of(&model, node, isa) {
             Some(matrices.multiply(&model, node)?)
+        } else if let Some(numbers) = Numbers::of(&model, node, isa) {
+            Some(numbers.multiply(&model, node)?)
         } else {
             None
         };
@@ -40,7 +46,7 @@ fn quantization(model: &TypedModel, node: &TypedNode, isa: Isa) -> TractResult<T
 /// Bytes `[…, rows, inputs]` and signed bytes `[inputs, outputs]`.
 struct Matrices {
     isa: Isa,
-    product: IntegerProduct,
+    product: kernels::IntegerProduct,
     rows: OutletId,
     zero: Zero,
     weights: Vec<i8>,
@@ -115,7 +121,8 @@ impl Matrices {
             return None;
         }
         let weights = constant(model, weights)?;
-        let (product, weights) = axes.columns::<i8>(&weights)?;
+        let ([inputs, outputs], weights) = axes.columns::<i8>(&weights)?;
+        let product = kernels::IntegerProduct { inputs, outputs };
         Some(Self {
             isa,
             product,
@@ -135,8 +142,8 @@ impl Matrices {
         if model.outlet_fact(rows).ok()?.datum_type != u8::datum_type() {
             return None;
         }
-        let (product, weights) = axes.columns::<f32>(&constant(model, w)?)?;
-        let IntegerProduct { inputs, outputs } = product;
+        let ([inputs, outputs], weights) = axes.columns::<f32>(&constant(model, w)?)?;
+        let product = kernels::IntegerProduct { inputs, outputs };
         let column = |column: usize| weights[column..].iter().step_by(outputs).copied();
         let columns: Vec<f32> = (0..outputs).flat_map(column).collect();
         let Grid {
@@ -172,7 +179,7 @@ impl Matrices {
                 Zero::Input(zero) => patch.tap_model(model, zero)?,
             },
         ];
-        let mut output = patch.wire_node(name, Product { isa, product }, &inputs)?[0];
+        let mut output = patch.wire_node(name, IntegerProduct { isa, product }, &inputs)?[0];
         if let Some(factors) = self.factors {
             let rank = patch.outlet_fact(output)?.rank();
             let mut shape = vec![1; rank];
@@ -186,6 +193,73 @@ impl Matrices {
         patch.shunt_outside(model, node.id.into(), output)?;
         Ok(patch)
     }
+}
+
+/// Numbers `[…, rows, inputs]` and `[inputs, outputs]`.
+struct Numbers {
+    isa: Isa,
+    product: kernels::Product,
+    weights: Vec<f32>,
+}
+
+impl Numbers {
+    /// Those that a node multiplies.
+    fn of(model: &TypedModel, node: &TypedNode, isa: Isa) -> Option<Self> {
+        let einsum = node.op_as::<EinSum>()?;
+        let [x, w] = *node.inputs else { return None };
+        let (fact, of_weights) = (model.outlet_fact(x).ok()?, model.outlet_fact(w).ok()?);
+        let shape = fact.shape.as_concrete()?;
+        let floats = [fact.datum_type, of_weights.datum_type, einsum.operating_dt];
+        if einsum.q_params.is_some()
+            || floats.iter().any(|&datum| datum != f32::datum_type())
+            || fact.konst.is_some()
+            || shape.contains(&0)
+        {
+            return None;
+        }
+        let axes = Axes::of(einsum, fact, of_weights)?;
+        let ([inputs, outputs], weights) = axes.columns::<f32>(&constant(model, w)?)?;
+        Some(Self {
+            isa,
+            product: kernels::Product { inputs, outputs },
+            weights,
+        })
+    }
+
+    fn multiply(self, model: &TypedModel, node: &TypedNode) -> TractResult<TypedModelPatch> {
+        let (isa, product) = (self.isa, self.product);
+        let mut patch = TypedModelPatch::default();
+        let name = &*node.name;
+        let lanes = isa.blocks(product.outputs) * isa.lanes();
+        let bias = bias(model, node, product.outputs);
+        let (end, mut bias) = bias.unwrap_or((node.id.into(), Vec::new()));
+        bias.resize(lanes, 0.0);
+        let weights = tensor1(&product.arrange(isa, &self.weights));
+        let inputs = [
+            patch.tap_model(model, node.inputs[0])?,
+            patch.add_const(format!("{name}.weights"), weights)?,
+            patch.add_const(format!("{name}.bias"), tensor1(&bias))?,
+        ];
+        let output = patch.wire_node(name, MatrixProduct { isa, product }, &inputs)?;
+        patch.shunt_outside(model, end, output[0])?;
+        Ok(patch)
+    }
+}
+
+/// The constant that is added to each column of what a node gives, and the sum.
+fn bias(model: &TypedModel, node: &TypedNode, columns: usize) -> Option<(OutletId, Vec<f32>)> {
+    let from = OutletId::from(node.id);
+    let sum = only_reader(model, from)?;
+    let op = sum.op_as::<TypedBinOp>().filter(|op| op.1.is_none())?;
+    let other = sum.inputs[usize::from(sum.inputs[0] == from)];
+    let constant = constant(model, other).filter(|_| op.0.is::<math::Add>())?;
+    let same = sum.outputs[0].fact.shape == node.outputs[0].fact.shape;
+    let fits = same
+        && constant.datum_type() == f32::datum_type()
+        && constant.len() == columns
+        && constant.shape().last() == Some(&columns);
+    let view = constant.try_as_plain_ram().ok().filter(|_| fits)?;
+    Some((sum.id.into(), view.as_slice::<f32>().ok()?.to_vec()))
 }
 
 /// Where the weights of a product of a stack of matrices with one matrix have their axes.
@@ -222,8 +296,8 @@ impl Axes {
         (rows && ones && apart).then_some(axes)
     }
 
-    /// The weights as `[inputs, outputs]`.
-    fn columns<T: Datum + Copy>(self, weights: &Arc<Tensor>) -> Option<(IntegerProduct, Vec<T>)> {
+    /// Inputs and outputs, and the weights as `[inputs, outputs]`.
+    fn columns<T: Datum + Copy>(self, weights: &Arc<Tensor>) -> Option<([usize; 2], Vec<T>)> {
         let shape = weights.shape();
         let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();
         let (by_input, by_output) = (stride(self.inputs), stride(self.outputs));
@@ -232,6 +306,6 @@ impl Axes {
         let (inputs, outputs) = (shape[self.inputs], shape[self.outputs]);
         let row = |row: usize| (0..outputs).map(move |at| weights[row * by_input + at * by_output]);
         let columns = (0..inputs).flat_map(row).collect();
-        Some((IntegerProduct { inputs, outputs }, columns))
+        Some(([inputs, outputs], columns))
     }
 }
