@@ -11,6 +11,7 @@ use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::quant::DequantizeLinearF32;
+use tract_onnx::tract_core::tract_linalg::block_quant::BlockQuantStorage;
 
 use super::chain::only_reader;
 use super::dynamic_quantize::DynamicQuantize;
@@ -262,6 +263,9 @@ fn bias(model: &TypedModel, node: &TypedNode, columns: usize) -> Option<(OutletI
     Some((sum.id.into(), view.as_slice::<f32>().ok()?.to_vec()))
 }
 
+/// Weights of fewer than eight bits are unpacked to `f32` up to so many: larger ones take more memory than they save time.
+const UNPACKED: usize = 4 << 20;
+
 /// Where the weights of a product of a stack of matrices with one matrix have their axes.
 #[derive(Clone, Copy)]
 struct Axes {
@@ -301,9 +305,15 @@ impl Axes {
         let shape = weights.shape();
         let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();
         let (by_input, by_output) = (stride(self.inputs), stride(self.outputs));
+        let (inputs, outputs) = (shape[self.inputs], shape[self.outputs]);
+        let unpacked = match weights.storage_as::<BlockQuantStorage>() {
+            Some(_) if inputs * outputs > UNPACKED => return None,
+            Some(blocks) => Some(blocks.format().dequant_f32(blocks.value()).ok()?),
+            None => None,
+        };
+        let weights = unpacked.as_ref().unwrap_or(weights);
         let view = weights.try_as_plain_ram().ok()?;
         let weights = view.as_slice::<T>().ok()?;
-        let (inputs, outputs) = (shape[self.inputs], shape[self.outputs]);
         let row = |row: usize| (0..outputs).map(move |at| weights[row * by_input + at * by_output]);
         let columns = (0..inputs).flat_map(row).collect();
         Some(([inputs, outputs], columns))
