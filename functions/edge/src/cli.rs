@@ -40,6 +40,12 @@ Release:
 Look inside:
   inspect      Show what an .onnx file takes, gives, and is made of
   bench        Measure a model: latency, throughput, time in each node
+  routes       List what the HTTP API answers
+
+Deploy:
+  deploy       Deploy the whole system to AWS
+  doctor       Find what stands in its way, and the cure
+  cost         Tell what a model's predictions cost on Lambda
 
 This program:
   version      Print the version
@@ -259,6 +265,35 @@ Examples:
 
 Inputs are random, from a fixed seed, unless --inputs gives an archive as `numpy.savez` writes it.")]
     Bench(BenchArgs),
+    /// Deploy the whole system to AWS
+    #[command(after_help = "\
+Examples:
+  dunlin deploy --dry-run                            # commands, resources, routes; nothing is done
+  dunlin deploy --stack models --region eu-west-1
+  dunlin deploy --parameter AdminAccess=IAM --parameter PredictProvisioned=2
+
+Runs `sam build` and `sam deploy` on infra/template.yaml, from a checkout of this repository. docs/deploy.md has the rest.")]
+    Deploy(DeployArgs),
+    /// Find what stands in its way, and the cure
+    #[command(after_help = "\
+Examples:
+  dunlin doctor                                      # the store
+  dunlin doctor --stack dunlin                       # the stack, its functions and its bucket
+  dunlin doctor --store s3://my-bucket/models --json
+
+Exit code 1 if a finding is bad. What concerns the account needs the AWS command line.")]
+    Doctor(DoctorArgs),
+    /// Tell what a model's predictions cost on Lambda
+    #[command(after_help = "\
+Examples:
+  dunlin cost digits
+  dunlin cost digits@2 --json
+  dunlin cost resnet --latency-ms 42 --no-api
+
+From the latency that was measured when the version was published, and a table of prices with its date.")]
+    Cost(CostArgs),
+    /// List what the HTTP API answers
+    Routes,
     /// Print the version
     Version,
     /// Print completions for a shell
@@ -422,6 +457,50 @@ pub(crate) struct AliasArgs {
     pub(crate) delete: bool,
 }
 
+/// `dunlin deploy`
+#[derive(Debug, Args)]
+pub(crate) struct DeployArgs {
+    /// The template
+    #[arg(long, value_name = "FILE", default_value = "infra/template.yaml")]
+    pub(crate) template: PathBuf,
+    /// The stack's name
+    #[arg(long, value_name = "NAME", default_value = "dunlin")]
+    pub(crate) stack: String,
+    /// Where to [default: as the AWS tools find it]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) region: Option<String>,
+    /// A parameter of the template, as in PredictMemory=3008; may be given more than once
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = crate::template::parameter)]
+    pub(crate) parameters: Vec<(String, String)>,
+    /// Say what would be done, and what it makes; do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask before the stack is changed
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// `dunlin doctor`
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// A stack that `dunlin deploy` made
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stack: Option<String>,
+}
+
+/// `dunlin cost`
+#[derive(Debug, Args)]
+pub(crate) struct CostArgs {
+    /// A model of the store
+    pub(crate) model: ModelRef,
+    /// One run on one core, in milliseconds, instead of what was measured
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    pub(crate) latency_ms: Option<f64>,
+    /// Without the HTTP API in front
+    #[arg(long)]
+    pub(crate) no_api: bool,
+}
+
 /// A version and its weight, as `3` or `3=90`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Weighted(pub(crate) Version, pub(crate) u32);
@@ -532,6 +611,13 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
         _ => Err("a number of seconds, from 0 to 86400".to_owned()),
+    }
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ms) if (0.001..=900_000.0).contains(&ms) => Ok(ms),
+        _ => Err("a number of milliseconds, from 0.001 to 900000".to_owned()),
     }
 }
 

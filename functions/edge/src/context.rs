@@ -1,9 +1,10 @@
 //! What the commands share: the store that was asked for, and how to talk.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dunlin_registry::Registry;
-use dunlin_storage::StoreOptions;
+use dunlin_storage::{Store, StoreOptions};
 
 use crate::cli::StoreArgs;
 use crate::exit::{Exit, Failure};
@@ -26,18 +27,26 @@ impl Context {
         self.store.store.is_none()
     }
 
+    /// The store that was asked for.
+    pub(crate) fn url(&self) -> Result<String, Failure> {
+        match &self.store.store {
+            Some(url) => Ok(url.clone()),
+            None => default_store(),
+        }
+    }
+
     /// Opens the registry over the store.
     pub(crate) async fn registry(&self) -> Result<Registry, Failure> {
-        let url = match &self.store.store {
-            Some(url) => url.clone(),
-            None => default_store()?,
-        };
+        Ok(Registry::new(self.store_at(&self.url()?).await?))
+    }
+
+    /// Opens a store with the settings of this process.
+    pub(crate) async fn store_at(&self, url: &str) -> Result<Arc<dyn Store>, Failure> {
         let mut options = StoreOptions::default();
         options.endpoint.clone_from(&self.store.s3_endpoint);
         options.region.clone_from(&self.store.s3_region);
         options.path_style = self.store.s3_path_style;
-        let store = dunlin_storage::open(&url, &options).await?;
-        Ok(Registry::new(store))
+        Ok(dunlin_storage::open(url, &options).await?)
     }
 }
 

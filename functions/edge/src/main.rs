@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod context;
+mod cost;
 mod exit;
 mod inputs;
 mod net;
@@ -10,6 +11,8 @@ mod npz;
 mod output;
 mod progress;
 mod sample;
+mod template;
+mod twin;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -61,7 +61,9 @@ mod usage;
 pub use artifact::runnable;
 pub use call::Call;
 pub use error::{Error, ErrorKind, Facts, facts};
-pub use http::{Access, Deadline, Route, admin_router, router, router_with_admin, routes};
+pub use http::{
+    Access, Deadline, Route, admin_router, admin_routes, router, router_with_admin, routes,
+};
 pub use infer::InferBody;
 pub use options::{Limits, ServiceOptions};
 pub use predict::PredictBody;

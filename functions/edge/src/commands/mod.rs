@@ -3,12 +3,16 @@
 mod alias;
 mod bench;
 mod compile;
+mod cost;
+mod deploy;
+mod doctor;
 mod gc;
 mod inspect;
 mod ls;
 pub(crate) mod push;
 mod release;
 mod rm;
+mod routes;
 mod run;
 pub(crate) mod serve;
 mod show;
@@ -36,6 +40,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Alias(arguments) => alias::alias(arguments, context).await,
         Command::Inspect(arguments) => inspect::inspect(arguments, context).await,
         Command::Bench(arguments) => bench::bench(arguments, context).await,
+        Command::Deploy(arguments) => deploy::deploy(&arguments, context),
+        Command::Doctor(arguments) => doctor::doctor(arguments, context).await,
+        Command::Cost(arguments) => cost::cost(arguments, context).await,
+        Command::Routes => routes::routes(context),
         Command::Version => version::version(context),
         Command::Completions { shell } => version::completions(shell, context),
     }

@@ -1,7 +1,9 @@
 //! `dunlin serve`: the router on a local address, from the first look at the store to the drain.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,9 +14,10 @@ use tokio::sync::watch;
 
 use super::ls::{self, Listed};
 use crate::context::{Context, redact};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::progress::Task;
-use crate::{net, output, sample};
+use crate::template::{self, DeployedRoute, Template};
+use crate::{net, output, sample, twin};
 
 /// Models that the greeting names.
 const NAMED: usize = 20;
@@ -72,6 +75,12 @@ pub(crate) struct ServeArgs {
         hide_env_values = true
     )]
     admin_token: Option<Access>,
+    /// Answer exactly the routes that the API of this template has, as in infra/template.yaml
+    #[arg(long, value_name = "FILE", env = "DUNLIN_TEMPLATE")]
+    template: Option<PathBuf>,
+    /// A parameter of the template, as in AdminAccess=IAM; may be given more than once
+    #[arg(long = "parameter", value_name = "NAME=VALUE", requires = "template", value_parser = template::parameter)]
+    parameters: Vec<(String, String)>,
 }
 
 /// What the server tells when it begins.
@@ -95,6 +104,7 @@ struct Greeting {
 
 pub(crate) async fn serve(arguments: ServeArgs, context: &Context) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
+    let deployed = arguments.deployed()?;
     let registry = context.registry().await?;
     let listener = net::listen(&arguments.listen).await?;
     if context.is_default_store() {
@@ -120,9 +130,13 @@ pub(crate) async fn serve(arguments: ServeArgs, context: &Context) -> Result<(),
     let service = Service::new(registry, options);
     let (stop, stopped) = watch::channel(false);
     // Health is answered while models load.
-    let app = match arguments.admin_token {
+    let all = match arguments.admin_token {
         Some(access) => router_with_admin(service.clone(), access),
         None => router(service.clone()),
+    };
+    let app = match &deployed {
+        Some(deployed) => twin::twin(&all, deployed)?,
+        None => all,
     };
     let mut server = tokio::spawn(net::serve(listener, app, stopped));
     if !arguments.preload.is_empty() {
@@ -159,6 +173,21 @@ pub(crate) async fn serve(arguments: ServeArgs, context: &Context) -> Result<(),
 }
 
 impl ServeArgs {
+    /// The routes of the API that the template deploys, if there is a template.
+    fn deployed(&self) -> Result<Option<Vec<DeployedRoute>>, Failure> {
+        let Some(path) = &self.template else {
+            return Ok(None);
+        };
+        let given: BTreeMap<_, _> = self.parameters.iter().cloned().collect();
+        let routes = Template::read(path, &given)?.routes()?;
+        if twin::has_admin(&routes) && self.admin_token.is_none() {
+            return Err(Exit::Usage.failure(
+                "the template deploys /admin, behind an authorizer; here --admin-token TOKEN says who may call it",
+            ));
+        }
+        Ok(Some(routes))
+    }
+
     fn service_options(&self) -> ServiceOptions {
         let mut options = ServiceOptions {
             preload: self.preload.clone(),

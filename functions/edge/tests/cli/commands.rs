@@ -33,6 +33,9 @@ fn help_teaches_with_examples_and_every_command_has_its_own() {
         "alias",
         "inspect",
         "bench",
+        "deploy",
+        "doctor",
+        "cost",
         "completions",
     ] {
         let help = dunlin.run(&[command, "--help"], OK);

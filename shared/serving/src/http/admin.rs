@@ -60,7 +60,7 @@ impl fmt::Debug for Access {
     }
 }
 
-const ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     route("GET", "/admin/models/{model}/aliases", || get(aliases)),
     route("GET", "/admin/models/{model}/aliases/{alias}", || {
         get(alias)

@@ -31,7 +31,7 @@ use crate::{Error, ErrorKind, Service};
 /// A route: the method, the path with its `{parameters}`, and what answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// The method: `GET` or `POST`. A `GET` answers `HEAD` too.
+    /// The method, as in `POST`. A `GET` answers `HEAD` too.
     pub method: &'static str,
     /// The path, as in `/v2/models/{model}/infer`.
     pub path: &'static str,
@@ -87,6 +87,11 @@ const ROUTES: &[Route] = &[
 /// Every route of [`router`].
 pub fn routes() -> &'static [Route] {
     ROUTES
+}
+
+/// Every route of [`admin_router`].
+pub fn admin_routes() -> &'static [Route] {
+    admin::ROUTES
 }
 
 /// The one router of all hosts.
