@@ -1,8 +1,9 @@
-//! Tracing set-up, and the phases of a request.
+//! Tracing set-up, the phases of a request, the trace it is part of, and metrics as log lines.
 //!
 //! A request passes through named [`Phase`]s. [`Phases`] holds how long each took, in a fixed array: no
 //! allocation, cheap to copy between threads. The same names appear in logs, in metrics and in the
-//! `Server-Timing` header of a reply.
+//! `Server-Timing` header of a reply. [`Trace`] is the caller's trace context; [`Emf`] writes
+//! metrics where nobody can scrape them.
 //!
 //! ```
 //! use dunlin_telemetry::{Phase, Phases};
@@ -15,8 +16,12 @@
 //! assert!(phases.server_timing().starts_with("queue;dur=0.250, infer;dur="));
 //! ```
 
+mod emf;
 mod init;
 mod phases;
+mod trace;
 
+pub use emf::Emf;
 pub use init::{Error, LogFormat, init};
 pub use phases::{Phase, Phases, Started};
+pub use trace::Trace;
