@@ -6,6 +6,7 @@ mod foreign;
 mod once;
 mod publishing;
 mod releases;
+mod trials;
 
 use std::sync::Arc;
 
@@ -34,6 +35,9 @@ pub async fn run(store: Arc<dyn Store>) {
     releases::a_canary_grows_and_goes(&registry).await;
     releases::what_is_refused(&registry).await;
     releases::releases_race_with_readers(&registry).await;
+    trials::a_guarded_canary_goes_on_and_back(&registry).await;
+    trials::plans_that_are_refused(&registry).await;
+    trials::a_shadow_comes_and_goes(&registry).await;
     collect::files_that_no_version_names_go(&registry).await;
     collect::old_versions_go_but_for_those_of_aliases(&registry).await;
     collect::collections_race_with_publishers(&registry).await;

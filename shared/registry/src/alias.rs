@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Alias, Error, ErrorKind, Result, Version};
+use crate::{Alias, Error, ErrorKind, Guard, Result, Version};
 
 /// The earlier states that an alias remembers; older ones are dropped.
 pub(crate) const HISTORY_LIMIT: usize = 200;
@@ -26,6 +26,9 @@ pub struct AliasRecord {
     /// How it came to that.
     #[serde(flatten)]
     pub change: Change,
+    /// A version that is asked too, and whose answers nobody gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
     /// What it stood for before, newest first.
     #[serde(default)]
     pub history: Vec<HistoryEntry>,
@@ -46,6 +49,15 @@ pub struct Target {
     pub extra: Map<String, Value>,
 }
 
+/// A share of an alias's requests also runs on this version, after the reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// The version.
+    pub version: Version,
+    /// The share, 1 to 100 percent.
+    pub percent: u32,
+}
+
 /// An earlier state of an alias.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
@@ -62,7 +74,7 @@ pub struct HistoryEntry {
 }
 
 /// How an alias came to stand for what it does.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +82,9 @@ pub struct Change {
     /// The version on trial: the state is a step of its canary, and no state to go back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Version>,
+    /// What the canary has to keep, and where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// If it undid another change: the place in the history, from 0, of the state it went back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<usize>,
@@ -264,6 +279,7 @@ mod tests {
                 targets: targets(now),
                 updated: String::new(),
                 change,
+                shadow: None,
                 history: history
                     .iter()
                     .map(|&(version, canary)| HistoryEntry {

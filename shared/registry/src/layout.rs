@@ -2,7 +2,7 @@
 
 use dunlin_storage::ObjectKey;
 
-use crate::{Alias, Digest, Error, ModelName, Result, Version};
+use crate::{Alias, Digest, Error, Guard, ModelName, Result, Version};
 
 pub(crate) const MODELS: &str = "models/";
 
@@ -54,6 +54,54 @@ pub(crate) fn intent(id: &str) -> Result<ObjectKey> {
 /// Which version something that is published once became.
 pub(crate) fn once(name: &ModelName, key: &Digest) -> Result<ObjectKey> {
     self::key(&format!("once/{name}/{}", key.hex()))
+}
+
+/// What hosts count of an alias's guarded canaries.
+pub(crate) fn trials(name: &ModelName, alias: &Alias) -> String {
+    format!("metrics/{name}/{alias}/")
+}
+
+/// What they count of one step of one of them.
+pub(crate) fn counts(name: &ModelName, alias: &Alias, guard: &Guard) -> String {
+    format!("{}{}/{}/", trials(name, alias), guard.trial, guard.step)
+}
+
+pub(crate) fn host_counts(
+    name: &ModelName,
+    alias: &Alias,
+    guard: &Guard,
+    host: &str,
+) -> Result<ObjectKey> {
+    key(&format!("{}{host}.json", counts(name, alias, guard)))
+}
+
+/// Requests on which versions differ.
+pub(crate) fn differences(name: &ModelName) -> String {
+    format!("shadows/{name}/")
+}
+
+pub(crate) fn difference(
+    name: &ModelName,
+    version: Version,
+    host: &str,
+    place: usize,
+) -> Result<ObjectKey> {
+    key(&format!(
+        "{}{version}/{host}-{place}.json",
+        differences(name)
+    ))
+}
+
+/// Payloads, by the day on which they expire.
+pub(crate) const CAPTURES: &str = "captures/";
+
+pub(crate) fn capture(
+    day: &str,
+    name: &ModelName,
+    version: Version,
+    id: &str,
+) -> Result<ObjectKey> {
+    key(&format!("{CAPTURES}{day}/{name}/{version}/{id}.json"))
 }
 
 /// The last segment of a listed key, without the folder and the ending.

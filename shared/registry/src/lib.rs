@@ -10,6 +10,9 @@
 //! models/<name>/aliases/<alias>.json      alias → weighted versions, and its history
 //! numbers/<name>/<n>                      number n is taken, for good
 //! once/<name>/<hex>                       which version an upload has become
+//! metrics/<name>/<alias>/<trial>/<step>/<host>.json   what a host counted of a guarded canary
+//! shadows/<name>/<n>/<host>-<place>.json  a request on which version n differs from another
+//! captures/<day>/<name>/<n>/<id>.json     a payload that expires on that day
 //! ```
 //!
 //! # What holds at every moment
@@ -41,13 +44,17 @@ mod names;
 mod reference;
 mod registry;
 mod timestamp;
+mod trial;
 
-pub use alias::{AliasRecord, Change, HistoryEntry, Target};
+pub use alias::{AliasRecord, Change, HistoryEntry, Shadow, Target};
 pub use digest::Digest;
 pub use draft::Draft;
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{Artifact, MANIFEST_LIMIT, Manifest, Measured, Role, SCHEMA};
 pub use names::{Alias, ModelName, Version};
 pub use reference::{ModelRef, Selector};
-pub use registry::{Collection, Deleted, Registry, Resolution, Retention, Route};
+pub use registry::{
+    Advance, Collection, Deleted, Outcome, Plan, Registry, Resolution, Retention, Route,
+};
 pub use timestamp::rfc3339;
+pub use trial::{Counts, Gates, Guard, Mirrored, Served, Times, Verdict};

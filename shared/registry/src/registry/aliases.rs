@@ -9,8 +9,8 @@ use super::{Registry, back_off, lost};
 use crate::alias::{HISTORY_LIMIT, Next, check_targets};
 use crate::manifest::{read_document, write_document};
 use crate::{
-    Alias, AliasRecord, Change, Error, ErrorKind, HistoryEntry, ModelName, Result, SCHEMA, Target,
-    Version, layout, rfc3339,
+    Alias, AliasRecord, Change, Error, ErrorKind, HistoryEntry, ModelName, Result, SCHEMA, Shadow,
+    Target, Version, layout, rfc3339,
 };
 
 /// How often a move is tried against others that move the same alias.
@@ -138,10 +138,7 @@ impl Registry {
             }
             back_off(tries).await;
         }
-        Err(Error::new(
-            ErrorKind::Conflict,
-            format!("alias {alias} of {name} was changed by others {SWAP_TRIES} times meanwhile"),
-        ))
+        Err(contended(name, alias))
     }
 
     /// One try: `None` if another came first.
@@ -159,7 +156,7 @@ impl Registry {
             .map_or(&[][..], |(record, _)| &record.targets);
         for target in &targets {
             // What serves already may stay, however it came there.
-            let stays = before.iter().any(|old| old.version == target.version);
+            let stays = serves(before, target.version);
             if !self.manifest(name, target.version).await?.is_proven() && !stays {
                 return Err(unproven(name, target.version));
             }
@@ -175,6 +172,7 @@ impl Registry {
                     targets,
                     updated,
                     change,
+                    shadow: None,
                     history: Vec::new(),
                     extra,
                 };
@@ -188,10 +186,68 @@ impl Registry {
                     extra: Map::new(),
                 };
                 record.history.insert(0, before);
+                // What answers for good need not be asked a second time.
+                record.shadow = record
+                    .shadow
+                    .filter(|shadow| !serves(&record.targets, shadow.version));
                 record.history.truncate(HISTORY_LIMIT);
                 (record, PutCondition::IfMatch(etag))
             }
         };
+        self.try_put(name, alias, record, condition).await
+    }
+
+    /// Runs a share of an alias's requests on a second version too; `None`: no more. The share is
+    /// no part of what the alias stands for: the history is as it was.
+    pub async fn set_shadow(
+        &self,
+        name: &ModelName,
+        alias: &Alias,
+        shadow: Option<Shadow>,
+    ) -> Result<AliasRecord> {
+        let refused = |why: String| {
+            Error::new(
+                ErrorKind::InvalidAlias,
+                format!("alias {alias} of {name}: {why}"),
+            )
+        };
+        if let Some(Shadow { version, percent }) = shadow {
+            if !(1..=100).contains(&percent) {
+                return Err(refused(format!(
+                    "a shadow takes 1 to 100 percent, not {percent}"
+                )));
+            }
+            if !self.manifest(name, version).await?.is_proven() {
+                return Err(unproven(name, version));
+            }
+        }
+        for tries in 0..SWAP_TRIES {
+            let (mut record, etag) = self.alias(name, alias).await?;
+            if let Some(Shadow { version, .. }) = shadow
+                && serves(&record.targets, version)
+            {
+                return Err(refused(format!(
+                    "version {version} serves already; a shadow is a version beside those"
+                )));
+            }
+            record.shadow = shadow;
+            let put = self.try_put(name, alias, record, PutCondition::IfMatch(etag));
+            if let Some(record) = put.await? {
+                return Ok(record);
+            }
+            back_off(tries).await;
+        }
+        Err(contended(name, alias))
+    }
+
+    /// One try to write: `None` if another came first.
+    async fn try_put(
+        &self,
+        name: &ModelName,
+        alias: &Alias,
+        record: AliasRecord,
+        condition: PutCondition,
+    ) -> Result<Option<AliasRecord>> {
         let key = layout::alias(name, alias)?;
         let bytes = write_document(key.as_str(), &record)?;
         match self.store.put(&key, bytes, condition).await {
@@ -218,6 +274,17 @@ impl Next {
             change: Change::default(),
         }
     }
+}
+
+fn serves(targets: &[Target], version: Version) -> bool {
+    targets.iter().any(|target| target.version == version)
+}
+
+fn contended(name: &ModelName, alias: &Alias) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        format!("alias {alias} of {name} was changed by others {SWAP_TRIES} times meanwhile"),
+    )
 }
 
 fn unproven(name: &ModelName, version: Version) -> Error {

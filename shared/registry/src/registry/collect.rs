@@ -251,6 +251,7 @@ impl Registry {
             let earlier = record.history.iter().take(STATES_KEPT);
             let states = earlier.map(|state| &state.targets).chain([&record.targets]);
             kept.extend(states.flatten().map(|target| target.version));
+            kept.extend(record.shadow.map(|shadow| shadow.version));
         }
         Ok(kept)
     }
@@ -265,7 +266,7 @@ impl Registry {
         Ok(ages.collect())
     }
 
-    async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
         let listed = self.store.list(folder).await;
         listed.map_err(|error| Error::storage(format_args!("list {folder}"), error))
     }

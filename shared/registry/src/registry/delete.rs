@@ -92,6 +92,12 @@ impl Registry {
             return Ok(());
         };
         if record
+            .shadow
+            .is_some_and(|shadow| shadow.version == version)
+        {
+            self.set_shadow(name, &alias, None).await?;
+        }
+        if record
             .targets
             .iter()
             .all(|target| target.version == version)

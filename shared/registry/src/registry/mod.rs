@@ -3,9 +3,11 @@
 mod aliases;
 mod collect;
 mod delete;
+mod kept;
 mod publish;
 mod releases;
 mod resolve;
+mod trials;
 
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use dunlin_storage::{
 pub use collect::{Collection, Retention};
 pub use delete::Deleted;
 pub use resolve::{Resolution, Route};
+pub use trials::{Advance, Outcome, Plan};
 
 use crate::{Artifact, Digest, Error, ErrorKind, Manifest, ModelName, Result, Version, layout};
 

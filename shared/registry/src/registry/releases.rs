@@ -2,7 +2,9 @@
 
 use super::Registry;
 use crate::alias::{Next, with_canary};
-use crate::{Alias, AliasRecord, Change, Error, ErrorKind, ModelName, Result, Target, Version};
+use crate::{
+    Alias, AliasRecord, Change, Error, ErrorKind, Guard, ModelName, Result, Target, Version,
+};
 
 impl Registry {
     /// Points an alias at one version alone.
@@ -35,6 +37,19 @@ impl Registry {
         percent: u32,
         reason: Option<&str>,
     ) -> Result<AliasRecord> {
+        self.try_out(name, alias, version, percent, reason, None)
+            .await
+    }
+
+    pub(super) async fn try_out(
+        &self,
+        name: &ModelName,
+        alias: &Alias,
+        version: Version,
+        percent: u32,
+        reason: Option<&str>,
+        guard: Option<Guard>,
+    ) -> Result<AliasRecord> {
         let refused = |why: String| {
             Error::new(
                 ErrorKind::InvalidAlias,
@@ -66,6 +81,7 @@ impl Registry {
                 change: Change {
                     reason: reason.map(str::to_owned),
                     canary: Some(version),
+                    guard: guard.clone(),
                     restores: None,
                 },
             })
@@ -87,22 +103,29 @@ impl Registry {
     ) -> Result<AliasRecord> {
         self.alias(name, alias).await?;
         self.move_alias(name, alias, |record| {
-            let Some((place, earlier)) = record.and_then(AliasRecord::earlier) else {
-                return Err(Error::new(
-                    ErrorKind::NoEarlierState,
-                    format!("alias {alias} of {name} has no earlier state to go back to"),
-                ));
-            };
-            Ok(Next {
-                targets: earlier.targets.clone(),
-                change: Change {
-                    reason: reason.map(str::to_owned),
-                    canary: None,
-                    // The state that it leaves becomes the history's first.
-                    restores: Some(place + 1),
-                },
-            })
+            record
+                .and_then(|record| back(record, reason))
+                .ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::NoEarlierState,
+                        format!("alias {alias} of {name} has no earlier state to go back to"),
+                    )
+                })
         })
         .await
     }
+}
+
+/// The state before, if there is one.
+pub(super) fn back(record: &AliasRecord, reason: Option<&str>) -> Option<Next> {
+    let (place, earlier) = record.earlier()?;
+    Some(Next {
+        targets: earlier.targets.clone(),
+        change: Change {
+            reason: reason.map(str::to_owned),
+            // The state that it leaves becomes the history's first.
+            restores: Some(place + 1),
+            ..Change::default()
+        },
+    })
 }

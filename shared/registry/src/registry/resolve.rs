@@ -4,12 +4,19 @@ use dunlin_storage::ETag;
 
 use super::Registry;
 use crate::alias::pick;
-use crate::{Alias, AliasRecord, Error, ErrorKind, ModelRef, Result, Selector, Target, Version};
+use crate::{
+    Alias, AliasRecord, Error, ErrorKind, Guard, ModelRef, Result, Selector, Shadow, Target,
+    Version,
+};
 
 /// Where the requests for a reference go now. Keep it for a while, and pick for each request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     targets: Vec<Target>,
+    /// The version that is asked too.
+    pub shadow: Option<Shadow>,
+    /// The version on a guarded trial, and its guard.
+    pub guarded: Option<(Version, Guard)>,
     /// The alias that names them, if one does.
     pub alias: Option<Alias>,
     /// The state of that alias.
@@ -40,9 +47,16 @@ impl Route {
         pick(&self.targets, key).unwrap_or(self.targets[0].version)
     }
 
+    /// Whether its requests are counted, or run on a second version too.
+    pub fn is_watched(&self) -> bool {
+        self.shadow.is_some() || self.guarded.is_some()
+    }
+
     fn one(version: Version) -> Self {
         Self {
             targets: vec![Target::new(version, 1)],
+            shadow: None,
+            guarded: None,
             alias: None,
             etag: None,
         }
@@ -51,6 +65,8 @@ impl Route {
     fn of_alias((record, etag): (AliasRecord, ETag)) -> Self {
         Self {
             targets: record.targets,
+            shadow: record.shadow,
+            guarded: record.change.canary.zip(record.change.guard),
             alias: Some(record.alias),
             etag: Some(etag),
         }
