@@ -91,6 +91,13 @@ async fn the_admin_function_moves_aliases_and_takes_them_back() {
         ("DUNLIN_ADMIN_TOKEN", token.to_owned()),
     ];
     let mut function = Function::launch(&Emulator::Aws(program), &admin, &settings).await;
+    // A schedule needs no token: who may invoke the function may look.
+    let schedule = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+    assert_eq!(
+        function.invoke(&schedule).await,
+        json!([]),
+        "no canary is guarded"
+    );
     let headers = [
         ("authorization", format!("Bearer {token}")),
         ("content-type", "application/json".to_owned()),
@@ -127,6 +134,81 @@ async fn the_admin_function_moves_aliases_and_takes_them_back() {
             .await;
         assert_eq!(predict.status, 404, "{gateway:?}");
     }
+}
+
+/// What an invocation has changed is in the log, as `CloudWatch` reads it, with the ids to find it by.
+#[tokio::test]
+async fn an_invocation_tells_its_metrics_and_no_payload() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let Some(program) = tool("DUNLIN_TEST_RIE") else {
+        return;
+    };
+    let Some(sample) = sample() else { return };
+    let function = Function::start(&Emulator::Aws(program), &sample.bootstrap, &sample.url).await;
+    let picture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../models/digits/examples/7.png"
+    );
+    let picture = std::fs::read(picture).expect("a picture");
+    let headers = [
+        ("x-request-id", "order-17".to_owned()),
+        ("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01")),
+        ("content-type", "image/png".to_owned()),
+    ];
+    let reply = function
+        .send("POST", "/predict/digits", &headers, &picture)
+        .await;
+    assert_eq!(reply.status, 200, "{:?}", reply.body);
+    let trace = reply.header("traceresponse");
+    assert!(trace.starts_with(&format!("00-{TRACE}-")), "{trace}");
+
+    let metrics = || -> Vec<Value> {
+        let log = function.log();
+        let lines = log.iter().filter(|line| line.contains("\"_aws\""));
+        let lines = lines.map(|line| serde_json::from_str(line).expect("JSON"));
+        lines.collect()
+    };
+    // The emulator passes the log on beside the reply.
+    let mut own = Value::Null;
+    for _ in 0..500 {
+        let found = metrics().into_iter().find(|line| {
+            line["request_id"] == "order-17" && line["nv_inference_request_success"] == 1
+        });
+        if let Some(found) = found {
+            own = found;
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(
+        (&own["model"], &own["version"]),
+        (&json!("digits"), &json!("1"))
+    );
+    assert_eq!(own["trace_id"], TRACE);
+    let directive = &own["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Namespace"], "Dunlin");
+    assert_eq!(directive["Dimensions"], json!([["model", "version"]]));
+    for metric in directive["Metrics"].as_array().expect("metrics") {
+        let name = metric["Name"].as_str().expect("a name");
+        assert!(own[name].is_number(), "{name} in {own}");
+    }
+    let infer = &own["nv_inference_compute_infer_duration_us"];
+    assert!(infer.as_f64().is_some_and(|us| us > 0.0), "{own}");
+    // The cold start, split.
+    let all = metrics();
+    for part in ["open", "preload"] {
+        let told =
+            |line: &Value| line["part"] == part && line["dunlin_start_duration_us"].is_number();
+        assert!(all.iter().any(told), "{part}: {all:?}");
+    }
+    for phase in ["fetch", "load", "warm"] {
+        let told = |line: &Value| {
+            line["phase"] == phase && line["dunlin_model_load_duration_us"].is_number()
+        };
+        assert!(all.iter().any(told), "{phase}: {all:?}");
+    }
+    let text = function.log().join("\n");
+    assert!(!text.contains("predictions"), "{text}");
 }
 
 /// Captured events, as they are and asking for something that exists.

@@ -1,5 +1,6 @@
 //! Lambda: what changes the store, over HTTP: aliases set, promoted, put on trial, rolled back,
-//! deleted; versions deleted. It loads no model.
+//! deleted; versions deleted. It loads no model. On a schedule of `EventBridge` it looks at every
+//! guarded canary, and moves it on or back.
 //!
 //! Who may do so is for what stands in front to ask (IAM on a function URL, an authorizer of an
 //! API), or for the token of `DUNLIN_ADMIN_TOKEN`. One of the two has to be chosen.
@@ -7,7 +8,7 @@
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
-use dunlin_lambda::HostArgs;
+use dunlin_lambda::{HostArgs, Meter};
 use dunlin_serving::{Access, Service, ServiceOptions, admin_router};
 use lambda_http::Error;
 
@@ -37,7 +38,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<(), Error> {
-    config.host.start_log()?;
+    let mut start = config.host.start()?;
     tracing::info!(?config, "starting");
     let access = config.token.unwrap_or(Access::Guarded);
     let options = ServiceOptions {
@@ -46,5 +47,12 @@ async fn run(config: Config) -> Result<(), Error> {
         ..ServiceOptions::default()
     };
     let service = Service::new(config.host.registry().await?, options);
-    dunlin_lambda::serve(admin_router(service, access)).await
+    start.done("open");
+    let meter = Meter::new(&service, &config.host, &start);
+    let router = admin_router(service.clone(), access);
+    let on_schedule = move || {
+        let service = service.clone();
+        async move { Ok(service.advance_all().await?) }
+    };
+    dunlin_lambda::serve_scheduled(router, meter, on_schedule).await
 }

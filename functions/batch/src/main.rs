@@ -14,9 +14,10 @@ use std::time::{Instant, SystemTime};
 
 use clap::Parser;
 use dunlin_lambda::events::Intake;
-use dunlin_lambda::{HostArgs, ModelArgs};
+use dunlin_lambda::{HostArgs, Meter, ModelArgs};
 use dunlin_serving::Service;
 use dunlin_serving::batch::{Batch, BatchOptions, Routes};
+use dunlin_telemetry::Trace;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -42,21 +43,35 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<(), Error> {
-    config.host.start_log()?;
+    let mut start = config.host.start()?;
     tracing::info!(?config, "starting");
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
     let mut options = config.models.service_options(&config.host);
     options.workers = cores;
     let service = Service::new(config.host.registry().await?, options);
     let inputs = config.host.open(&config.inputs_url()).await?;
+    start.done("open");
     dunlin_lambda::warm(&service, config.models.warm_time()).await;
+    start.done("preload");
+    let meter = Meter::new(&service, &config.host, &start);
     let options = BatchOptions {
         routes: config.routes,
         // While the cores run, as many again are fetched or stored.
         at_once: 2 * cores,
     };
     let batch = Arc::new(Batch::new(service, inputs, options));
-    lambda_runtime::run(service_fn(move |event| answer(batch.clone(), event))).await
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let (batch, meter) = (batch.clone(), meter.clone());
+        async move {
+            let id = event.context.request_id.clone();
+            let trace = event.context.xray_trace_id.as_deref();
+            let trace = trace.and_then(Trace::of_amazon);
+            let answer = answer(batch, event).await;
+            meter.tell(&id, trace.map(|trace| trace.id()));
+            answer
+        }
+    }))
+    .await
 }
 
 async fn answer(batch: Arc<Batch>, event: LambdaEvent<Value>) -> Result<Value, Error> {

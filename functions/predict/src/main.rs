@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dunlin_lambda::{HostArgs, ModelArgs};
+use dunlin_lambda::{HostArgs, Meter, ModelArgs};
 use dunlin_serving::{Service, router};
 use lambda_http::Error;
 
@@ -27,10 +27,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<(), Error> {
-    config.host.start_log()?;
+    let mut start = config.host.start()?;
     tracing::info!(?config, "starting");
     let registry = config.host.registry().await?;
+    start.done("open");
     let service = Service::new(registry, config.models.service_options(&config.host));
     dunlin_lambda::warm(&service, config.models.warm_time()).await;
-    dunlin_lambda::serve(router(service)).await
+    start.done("preload");
+    let meter = Meter::new(&service, &config.host, &start);
+    dunlin_lambda::serve(router(service), meter).await
 }

@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<(), Error> {
-    config.host.start_log()?;
+    config.host.start()?;
     tracing::info!(?config, "starting");
     let registry = config.host.registry().await?;
     let memory_bytes = config.host.memory_mb << 20;

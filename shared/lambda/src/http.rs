@@ -1,23 +1,80 @@
 //! HTTP events: each is the request that it stands for.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
 use dunlin_serving::Deadline;
-use http::Uri;
+use dunlin_telemetry::Trace;
+use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use lambda_http::request::RequestContext;
-use lambda_http::{Error, Request, RequestExt as _, service_fn};
+use http::{Response, Uri};
+use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::{
+    Adapter, Error, LambdaEvent, Request, RequestExt as _, Service as _, lambda_runtime, service_fn,
+};
+use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::time_left;
+use crate::{Meter, time_left};
+
+const AMAZON_TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+
+/// What `EventBridge` says of an event that a schedule made.
+const SCHEDULED: &str = "Scheduled Event";
 
 /// Answers HTTP events by a router, for as long as the function lives.
-pub async fn serve(router: Router) -> Result<(), Error> {
+pub async fn serve(router: Router, meter: Arc<Meter>) -> Result<(), Error> {
     lambda_http::run(service_fn(move |request: Request| {
-        router.clone().oneshot(http_request(request))
+        answer(router.clone(), meter.clone(), request)
+    }))
+    .await
+}
+
+async fn answer(
+    router: Router,
+    meter: Arc<Meter>,
+    request: Request,
+) -> Result<Response<Body>, Infallible> {
+    let response = router.oneshot(http_request(request)).await?;
+    let id = response.headers().get("x-request-id");
+    let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let trace = response.extensions().get::<Trace>();
+    meter.tell(id, trace.map(Trace::id));
+    Ok(response)
+}
+
+/// The same, and answers events of a schedule (`EventBridge` rules and Scheduler) by `on_schedule`.
+///
+/// Such an event comes from within the account, from whoever may invoke the function: no token.
+pub async fn serve_scheduled<F>(
+    router: Router,
+    meter: Arc<Meter>,
+    on_schedule: impl Fn() -> F + Send + Sync + 'static,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<Value, Error>> + Send,
+{
+    let on_schedule = Arc::new(on_schedule);
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let (router, meter, on_schedule) = (router.clone(), meter.clone(), on_schedule.clone());
+        async move {
+            let (payload, context) = event.into_parts();
+            if payload["detail-type"] == SCHEDULED {
+                let done = on_schedule().await;
+                meter.tell(&context.request_id, None::<&str>);
+                return done;
+            }
+            let request: LambdaRequest = serde_json::from_value(payload)?;
+            let mut adapter = Adapter::from(service_fn(move |request: Request| {
+                answer(router.clone(), meter.clone(), request)
+            }));
+            let response = adapter.call(LambdaEvent::new(request, context)).await?;
+            Ok(serde_json::to_value(response)?)
+        }
     }))
     .await
 }
@@ -35,7 +92,13 @@ fn http_request(event: Request) -> http::Request<Body> {
         .map_or_else(|_| Uri::from_static("/"), Uri::from);
     let context = event.lambda_context_ref();
     let deadline = context.and_then(|context| time_left(context.deadline, SystemTime::now()));
+    // Gateways pass the trace on as a header; function URLs and direct calls only as this.
+    let trace =
+        context.and_then(|context| HeaderValue::try_from(context.xray_trace_id.as_ref()?).ok());
     let (mut parts, body) = event.into_parts();
+    if let Some(trace) = trace {
+        parts.headers.entry(AMAZON_TRACE).or_insert(trace);
+    }
     parts.uri = uri;
     if let Some(left) = deadline {
         parts.extensions.insert(Deadline(Instant::now() + left));

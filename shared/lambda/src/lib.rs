@@ -2,8 +2,9 @@
 //!
 //! - [`HostArgs`], [`ModelArgs`]: the settings that functions share, from their environment.
 //! - [`warm`]: the init phase.
-//! - [`serve`]: a router behind HTTP events of API Gateway, load balancers and function URLs.
+//! - [`serve`], [`serve_scheduled`]: a router behind HTTP events of API Gateway, load balancers and function URLs.
 //! - `events`, with the feature of that name: inputs of S3, SQS, SNS and `EventBridge`.
+//! - [`Meter`]: metrics as log lines, and the parts of a cold start.
 //! - [`time_left`]: the deadline of an invocation.
 //! - [`end`]: how a function's `main` ends.
 
@@ -11,13 +12,15 @@ mod deadline;
 #[cfg(feature = "events")]
 pub mod events;
 mod http;
+mod meter;
 mod settings;
 mod warm;
 
 use std::process::ExitCode;
 
 pub use self::deadline::time_left;
-pub use self::http::serve;
+pub use self::http::{serve, serve_scheduled};
+pub use self::meter::{Meter, Start};
 pub use self::settings::{HostArgs, ModelArgs};
 pub use self::warm::warm;
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use dunlin_registry::{ModelRef, Registry};
-use dunlin_serving::{Limits, ServiceOptions};
+use dunlin_serving::{CaptureOptions, Limits, ServiceOptions};
 use dunlin_storage::{Store, StoreOptions};
 use dunlin_telemetry::LogFormat;
 use lambda_http::Error;
+
+use crate::Start;
 
 /// Where models are kept, and how to log.
 #[derive(Debug, Clone, Args)]
@@ -41,6 +43,14 @@ pub struct HostArgs {
         default_value = "auto"
     )]
     log_format: LogFormat,
+    /// The `CloudWatch` namespace of the metrics in the log; empty: none
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "DUNLIN_METRICS_NAMESPACE",
+        default_value = "Dunlin"
+    )]
+    pub(crate) metrics_namespace: String,
     /// The function's memory in MB, as Lambda tells it
     #[arg(
         long,
@@ -85,13 +95,34 @@ pub struct ModelArgs {
         default_value_t = 8
     )]
     warm_seconds: u32,
+    /// The share of requests whose payload is kept in the store, in percent [default: none]
+    #[arg(long, value_name = "N", env = "DUNLIN_CAPTURE_PERCENT", value_parser = percent)]
+    capture_percent: Option<f64>,
+    /// What is kept of them: names of inputs and outputs, or `body`; nothing else is
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "DUNLIN_CAPTURE_FIELDS",
+        value_delimiter = ','
+    )]
+    capture_fields: Vec<String>,
+    /// Days until `dunlin gc` removes them
+    #[arg(long, value_name = "N", env = "DUNLIN_CAPTURE_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    capture_days: u32,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("a number from 0 to 100".to_owned()),
+    }
 }
 
 impl HostArgs {
-    /// Starts logging; nothing is logged before.
-    pub fn start_log(&self) -> Result<(), Error> {
+    /// Starts logging, before which nothing is logged, and the clock of the cold start.
+    pub fn start(&self) -> Result<Start, Error> {
         dunlin_telemetry::init(self.log_format, &self.log)?;
-        Ok(())
+        Ok(Start::new())
     }
 
     /// The models of the store.
@@ -116,8 +147,13 @@ impl ModelArgs {
         if let Some(mib) = self.body_mib {
             limits.body_bytes = (mib as usize) << 20;
         }
+        let mut capture = CaptureOptions::default();
+        capture.share = self.capture_percent.unwrap_or_default() / 100.0;
+        capture.fields.clone_from(&self.capture_fields);
+        capture.days = self.capture_days;
         ServiceOptions {
             limits,
+            capture,
             cache_bytes: self.cache_mib.unwrap_or(host.memory_mb / 2).max(1) << 20,
             // An environment of Lambda has one request at a time.
             workers: 1,

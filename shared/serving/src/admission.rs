@@ -162,6 +162,12 @@ impl Workers {
         self.shared.lock().running
     }
 
+    /// Whether a worker is free and nothing waits.
+    pub(crate) fn idle(&self) -> bool {
+        let queue = self.shared.lock();
+        queue.running < self.shared.workers && queue.jobs.is_empty()
+    }
+
     /// Runs `work` on a worker. Refused at once when the queue is full; dropped before it runs when
     /// the caller has gone, when it has waited for too long, or when `deadline` has passed.
     pub(crate) async fn run<T: Send + 'static>(

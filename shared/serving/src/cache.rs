@@ -210,6 +210,14 @@ impl ModelCache {
         Begun::Loading(outcome)
     }
 
+    /// Begins a load, unless it would take another model's room, or none is needed.
+    pub(crate) fn begin_if_room(self: &Arc<Self>, manifest: &Arc<Manifest>) {
+        let held = self.lock().bytes();
+        if held.saturating_add(Loader::estimate(manifest)) <= self.capacity {
+            self.begin(manifest);
+        }
+    }
+
     async fn admit_and_load(&self, manifest: &Arc<Manifest>) -> Result<Loaded, Error> {
         let _permit = self
             .loads

@@ -1,9 +1,11 @@
 //! The circumstances of one request.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 use std::time::Instant;
 
-use dunlin_telemetry::Phases;
+use dunlin_registry::{Route, Version};
+use dunlin_telemetry::{Phases, Trace};
 use uuid::Uuid;
 
 /// Bytes that a caller's own request id may have.
@@ -19,8 +21,12 @@ pub struct Call {
     pub started: Instant,
     /// After this moment nobody waits for the answer; `None`: the service's own limit holds.
     pub deadline: Option<Instant>,
+    /// The caller's trace, if it told one.
+    pub trace: Option<Trace>,
     /// How long each phase took so far.
     pub phases: Phases,
+    /// The route that picked, and the version that it picked, where its requests are watched.
+    pub(crate) watched: Option<(Arc<Route>, Version)>,
 }
 
 impl Call {
@@ -35,7 +41,9 @@ impl Call {
             id,
             started: Instant::now(),
             deadline: None,
+            trace: None,
             phases: Phases::new(),
+            watched: None,
         }
     }
 

@@ -34,12 +34,13 @@ pub(crate) struct Done {
     pub(crate) batch: u64,
 }
 
-/// Answers a request. Runs on a worker thread.
+/// Answers a request, and gives the outputs to `kept`. Runs on a worker thread.
 pub(crate) fn infer(
     loaded: &Loaded,
     body: InferBody,
     limits: &Limits,
     phases: &mut Phases,
+    kept: Option<&mut Vec<NamedTensor>>,
 ) -> Result<Done, Error> {
     let mut request = phases.time(Phase::Decode, || {
         let request = match body {
@@ -61,6 +62,9 @@ pub(crate) fn infer(
         .map(|input| NamedTensor::new(input.name, input.tensor))
         .collect();
     let (outputs, batch) = run(loaded, inputs, phases)?;
+    if let Some(kept) = kept {
+        kept.clone_from(&outputs);
+    }
     let reply = phases.time(Phase::Encode, || {
         let response = InferResponse {
             model_name: loaded.manifest.name.to_string(),

@@ -19,6 +19,10 @@
 //! | errors → status, kind word, metric label: one function | `error` |
 //! | counters → `/metrics` and statistics | `metrics`, `usage`, `statistics` |
 //! | what the service tells of its models | `catalog` |
+//! | what follows an answer, where its alias or its host wants something | `after` |
+//! | counts of guarded canaries, for whoever judges them | `trial` |
+//! | requests that a second version is asked too, and how the answers differ | `mirror`, `compare`, `worst` |
+//! | payloads that are kept, where a host asks for it | `capture` |
 //!
 //! ```no_run
 //! use dunlin_registry::Registry;
@@ -37,16 +41,21 @@
 //! ```
 
 mod admission;
+mod after;
 mod artifact;
+mod ask;
 pub mod batch;
 mod cache;
 mod call;
+mod capture;
 mod catalog;
+mod compare;
 mod error;
 mod http;
 mod infer;
 mod load;
 mod metrics;
+mod mirror;
 mod models;
 mod options;
 mod pace;
@@ -56,7 +65,9 @@ mod resolve;
 mod service;
 mod stale;
 mod statistics;
+mod trial;
 mod usage;
+mod worst;
 
 pub use artifact::runnable;
 pub use call::Call;
@@ -65,7 +76,7 @@ pub use http::{
     Access, Deadline, Route, admin_router, admin_routes, router, router_with_admin, routes,
 };
 pub use infer::InferBody;
-pub use options::{Limits, ServiceOptions};
+pub use options::{CaptureOptions, Limits, ServiceOptions};
 pub use predict::PredictBody;
 pub use readiness::Readiness;
 pub use service::Service;

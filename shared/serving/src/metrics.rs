@@ -5,10 +5,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dunlin_registry::{ModelName, Version};
 use dunlin_telemetry::Phases;
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
@@ -54,6 +56,10 @@ pub(crate) struct Own {
     errors: IntCounterVec,
     loads: IntCounterVec,
     load_time: CounterVec,
+    mirrored: IntCounterVec,
+    captured: IntCounterVec,
+    starts: IntCounter,
+    start_time: CounterVec,
     /// Models taken out of the cache to make room.
     pub(crate) evictions: IntCounter,
     /// Bytes that loaded models hold, evicted ones that still run included.
@@ -108,6 +114,30 @@ impl Own {
                         "Time of loads that succeeded, by phase, microseconds",
                     ),
                     &["model", "version", "phase"],
+                ),
+            ),
+            mirrored: counter(
+                "dunlin_mirrored_total",
+                "Requests that the version was asked too, after another's reply, by outcome",
+                &["model", "version", "outcome"],
+            ),
+            captured: counter(
+                "dunlin_captured_total",
+                "Requests whose payloads were to be kept, by outcome",
+                &["model", "version", "outcome"],
+            ),
+            starts: add(
+                all,
+                IntCounter::new("dunlin_starts_total", "Starts of the process: cold starts"),
+            ),
+            start_time: add(
+                all,
+                CounterVec::new(
+                    Opts::new(
+                        "dunlin_start_duration_us",
+                        "Time until the process could answer, by part, microseconds",
+                    ),
+                    &["part"],
                 ),
             ),
             evictions: add(
@@ -268,16 +298,33 @@ impl Metrics {
             .inc();
     }
 
+    /// Versions beyond the limit share series here too.
+    fn labels(&self, name: &ModelName, version: Version) -> [String; 2] {
+        if self.lock().contains_key(&(name.clone(), version)) {
+            [name.to_string(), version.to_string()]
+        } else {
+            [OTHER, OTHER].map(str::to_owned)
+        }
+    }
+
+    /// Counts a request that a second version was, or should have been, asked too.
+    pub(crate) fn mirrored(&self, name: &ModelName, version: Version, outcome: &str) {
+        let [name, number] = &self.labels(name, version);
+        let counter = &self.own.mirrored;
+        counter.with_label_values(&[name, number, outcome]).inc();
+    }
+
+    /// Counts a request whose payload was kept, or should have been.
+    pub(crate) fn captured(&self, name: &ModelName, version: Version, outcome: &str) {
+        let [name, number] = &self.labels(name, version);
+        let counter = &self.own.captured;
+        counter.with_label_values(&[name, number, outcome]).inc();
+    }
+
     /// Counts a load; `phases` of one that succeeded.
     pub(crate) fn load(&self, name: &ModelName, version: Version, phases: Option<&Phases>) {
-        // Versions beyond the limit share series here too.
-        let number = version.to_string();
-        let known = self.lock().contains_key(&(name.clone(), version));
-        let [name, number] = if known {
-            [name.as_str(), &number]
-        } else {
-            [OTHER, OTHER]
-        };
+        let [name, number] = &self.labels(name, version);
+        let [name, number] = [name.as_str(), number.as_str()];
         let outcome = if phases.is_some() {
             "success"
         } else {
@@ -295,16 +342,28 @@ impl Metrics {
         }
     }
 
+    /// Counts a start of the process.
+    pub(crate) fn start(&self, parts: &[(&str, Duration)]) {
+        self.own.starts.inc();
+        for (part, took) in parts {
+            let counter = self.own.start_time.with_label_values(&[part]);
+            counter.inc_by(micros(*took));
+        }
+    }
+
+    /// All of it, as data.
+    pub(crate) fn families(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
     /// The text of `GET /metrics`.
     pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        TextEncoder::new().encode_to_string(&self.families())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use dunlin_telemetry::Phase;
 
     use super::*;

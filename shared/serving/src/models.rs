@@ -44,7 +44,8 @@ impl Models {
         call: &mut Call,
     ) -> Result<Arc<Loaded>, Error> {
         let resolving = Phases::start(Phase::Resolve);
-        let version = self.resolver.version(reference, call.key()).await?;
+        let (version, watched) = self.resolver.pick(reference, call.key()).await?;
+        call.watched = watched.map(|route| (route, version));
         if let Some(loaded) = self.cache.get(&reference.name, version) {
             resolving.stop(&mut call.phases);
             self.note(reference, version);

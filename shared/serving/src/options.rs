@@ -33,8 +33,35 @@ pub struct ServiceOptions {
     pub prove_time: Duration,
     /// For how long a model that failed to load isn't tried again. Default: 10 s.
     pub retry_failed: Duration,
+    /// What is kept of requests' payloads. Default: nothing.
+    pub capture: CaptureOptions,
     /// Bounds on what comes from outside.
     pub limits: Limits,
+}
+
+/// What is kept of requests' payloads.
+#[derive(Debug, Clone)]
+pub struct CaptureOptions {
+    /// The share of the requests that are kept, 0 to 1. Default: 0.
+    pub share: f64,
+    /// What is kept of them: names of inputs and outputs, and `body` for the body as it came.
+    /// Default: nothing but which model answered when.
+    pub fields: Vec<String>,
+    /// Days until they expire. Default: 30.
+    pub days: u32,
+    /// Bounds on what is decoded; the service sets its own.
+    pub(crate) limits: dunlin_protocol::Limits,
+}
+
+impl Default for CaptureOptions {
+    fn default() -> Self {
+        Self {
+            share: 0.0,
+            fields: Vec::new(),
+            days: 30,
+            limits: dunlin_protocol::Limits::default(),
+        }
+    }
 }
 
 /// Bounds on what comes from outside, each checked before the work that it bounds.
@@ -72,6 +99,7 @@ impl Default for ServiceOptions {
             preload: Vec::new(),
             prove_time: Duration::from_secs(2),
             retry_failed: Duration::from_secs(10),
+            capture: CaptureOptions::default(),
             limits: Limits::default(),
         }
     }

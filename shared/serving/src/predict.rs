@@ -31,12 +31,13 @@ struct Answer<'a> {
     prediction: Prediction,
 }
 
-/// Answers a request. Runs on a worker thread.
+/// Answers a request, and gives the outputs to `kept`. Runs on a worker thread.
 pub(crate) fn predict(
     loaded: &Loaded,
     request: &PredictBody,
     limits: &Limits,
     phases: &mut Phases,
+    kept: Option<&mut Vec<NamedTensor>>,
 ) -> Result<Done, Error> {
     let inputs = phases.time(Phase::Decode, || decode(loaded, request, limits))?;
     let (outputs, batch) = run(loaded, inputs, phases)?;
@@ -53,6 +54,9 @@ pub(crate) fn predict(
             )
         })
     })?;
+    if let Some(kept) = kept {
+        *kept = outputs;
+    }
     Ok(Done {
         reply: Encoded {
             body: body.into(),

@@ -37,6 +37,15 @@ impl Resolver {
         reference: &ModelRef,
         key: u64,
     ) -> Result<Version, Error> {
+        Ok(self.pick(reference, key).await?.0)
+    }
+
+    /// The same, with the route where its requests are watched.
+    pub(crate) async fn pick(
+        self: &Arc<Self>,
+        reference: &ModelRef,
+        key: u64,
+    ) -> Result<(Version, Option<Arc<Route>>), Error> {
         if let Selector::Version(version) = reference.selector {
             // Its manifest tells whether there is such a version, and still is.
             self.checked_manifest(&reference.name, version).await?;
@@ -48,7 +57,7 @@ impl Resolver {
                     resolver.manifests.renew(&key, read).await;
                 });
             }
-            return Ok(version);
+            return Ok((version, None));
         }
         let route = self
             .routes
@@ -63,7 +72,8 @@ impl Resolver {
                     .await;
             });
         }
-        Ok(route.pick(key))
+        let version = route.pick(key);
+        Ok((version, route.is_watched().then_some(route)))
     }
 
     /// A manifest that was read at any time: it never changes.

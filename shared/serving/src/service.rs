@@ -7,23 +7,27 @@ use std::time::Duration;
 use dunlin_protocol::Encoded;
 use dunlin_registry::{ModelRef, Registry};
 use dunlin_telemetry::{Phase, Phases};
-use tokio::sync::watch;
+use prometheus::proto::MetricFamily;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::Workers;
+use crate::after::After;
+use crate::ask::Ask;
 use crate::cache::ModelCache;
+use crate::capture::Capture;
 use crate::http::Budget;
 use crate::infer::Done;
 use crate::load::{Loaded, Loader};
 use crate::metrics::Metrics;
+use crate::mirror::Mirror;
 use crate::models::Models;
 use crate::readiness::StoreProbe;
 use crate::resolve::Resolver;
+use crate::trial::Trials;
 use crate::usage::{CANCELED, Usage};
-use crate::{
-    Call, Error, ErrorKind, InferBody, PredictBody, Readiness, ServiceOptions, facts, infer,
-    predict,
-};
+use crate::worst::Worst;
+use crate::{Call, Error, ErrorKind, InferBody, PredictBody, Readiness, ServiceOptions, facts};
 
 /// The models of a registry, answering requests. One a process, shared by all that ask.
 #[derive(Debug)]
@@ -31,8 +35,11 @@ pub struct Service {
     registry: Registry,
     options: ServiceOptions,
     pub(crate) models: Models,
-    workers: Workers,
+    pub(crate) workers: Workers,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) trials: Arc<Trials>,
+    pub(crate) mirror: Arc<Mirror>,
+    pub(crate) capture: Capture,
     probe: StoreProbe,
     budget: Budget,
     preloaded: Vec<AtomicBool>,
@@ -87,9 +94,26 @@ impl Service {
         let (bytes, retry) = (options.cache_bytes, options.retry_failed);
         let cache = Arc::new(ModelCache::new(loader, metrics.clone(), bytes, retry));
         let resolver = Resolver::new(registry.clone(), options.refresh, options.background);
+        let resolver = Arc::new(resolver);
+        options.capture.limits = options.limits.protocol.clone();
+        let capture = Capture::new(options.capture.clone(), registry.clone(), metrics.clone());
+        let trials = Arc::new(Trials::new(registry.clone(), options.refresh));
+        let mirror = Arc::new(Mirror {
+            resolver: resolver.clone(),
+            cache: cache.clone(),
+            metrics: metrics.clone(),
+            trials: trials.clone(),
+            worst: Worst::new(registry.clone(), capture.clone()),
+            limits: options.limits.protocol.clone(),
+            goes_on: options.background,
+            place: Arc::new(Semaphore::new(1)),
+        });
         Arc::new(Self {
             registry,
-            models: Models::new(Arc::new(resolver), cache, options.background),
+            trials,
+            mirror,
+            capture,
+            models: Models::new(resolver, cache, options.background),
             workers: Workers::new(options.workers, options.queue, options.queue_timeout),
             metrics,
             probe: StoreProbe::default(),
@@ -140,14 +164,7 @@ impl Service {
         body: InferBody,
         call: &mut Call,
     ) -> Result<Encoded, Error> {
-        let limits = self.options.limits.protocol.clone();
-        let bytes = match &body {
-            InferBody::Wire { body, .. } => Some(body.len()),
-            InferBody::Request(_) => None,
-        };
-        let work =
-            move |loaded: &Loaded, phases: &mut Phases| infer::infer(loaded, body, &limits, phases);
-        self.answer(reference, call, bytes, work).await
+        self.answer(reference, call, Ask::Infer(body)).await
     }
 
     /// Answers a picture or a JSON body as the manifest's transforms take it.
@@ -157,31 +174,26 @@ impl Service {
         body: PredictBody,
         call: &mut Call,
     ) -> Result<Encoded, Error> {
-        let limits = self.options.limits.protocol.clone();
-        let work = move |loaded: &Loaded, phases: &mut Phases| {
-            predict::predict(loaded, &body, &limits, phases)
-        };
-        // A few bytes of a picture may be many pixels: they tell nothing of the work.
-        self.answer(reference, call, None, work).await
+        self.answer(reference, call, Ask::Predict(body)).await
     }
 
     /// `resolve` → (`fetch` → `verify` → `load` → `warm`) → `queue` → `decode` → `infer` → `encode`.
-    ///
-    /// `bytes` is the size of the request, where the work grows with it.
     async fn answer(
         &self,
         reference: &ModelRef,
         call: &mut Call,
-        bytes: Option<usize>,
-        work: impl FnOnce(&Loaded, &mut Phases) -> Result<Done, Error> + Send + 'static,
+        ask: Ask,
     ) -> Result<Encoded, Error> {
         let named = |error: Error| error.of_model(reference.name.as_str());
         let _active = self.enter().map_err(named)?;
         let deadline = self.deadline(call);
-        let loaded = self
-            .loaded(reference, call, deadline)
-            .await
-            .map_err(named)?;
+        let found = self.loaded(reference, call, deadline).await;
+        let watched = call.watched.take();
+        if let Some((route, picked)) = &watched {
+            self.count_unloaded(&reference.name, route, *picked, &found);
+        }
+        let loaded = found.map_err(named)?;
+        let after = self.after(watched, &loaded, call, &ask);
 
         let usage = loaded.usage.clone();
         let pending = usage.pend();
@@ -192,20 +204,23 @@ impl Service {
             told: false,
         };
         let cache = self.models.cache.clone();
+        let bytes = ask.bytes();
         let quick = bytes.is_some_and(|bytes| loaded.pace.is_quick(bytes));
+        let limits = self.options.limits.protocol.clone();
+        let mut kept = after.as_ref().and_then(After::keeps);
         let run = move || {
             let mut phases = Phases::new();
             queued.stop(&mut phases);
             drop(pending);
             let begun = Instant::now();
-            let done = work(&loaded, &mut phases);
+            let done = ask.run(&loaded, &limits, &mut phases, kept.as_mut());
             if let Some(bytes) = bytes {
                 loaded.pace.learn(bytes, begun.elapsed());
             }
             if loaded.has_grown() {
                 cache.trim();
             }
-            (done, phases)
+            (done, phases, kept)
         };
         let here = if quick {
             self.workers.run_here(deadline, run)
@@ -216,14 +231,19 @@ impl Service {
             Ok(ran) => ran,
             Err(run) => self.workers.run(deadline, run).await,
         };
+        let mut outputs = None;
         let result = match ran {
-            Ok((result, phases)) => {
+            Ok((result, phases, kept)) => {
                 call.phases.merge(&phases);
+                outputs = kept;
                 result
             }
             Err(error) => Err(error),
         };
         counting.tell(&result, &call.phases);
+        if let Some(after) = after {
+            self.follow(after, call, &result, outputs).await;
+        }
         result.map(|done| done.reply).map_err(named)
     }
 
@@ -265,6 +285,13 @@ impl Service {
         let mut active = self.active.subscribe();
         // The sender lives in `self`: waiting can't fail.
         let _ = active.wait_for(|active| *active == 0).await;
+        self.trials.flush().await;
+    }
+
+    /// Writes what was counted of guarded canaries and is not written yet; it is written every few
+    /// seconds by itself, and when the service drains.
+    pub async fn write_counts(&self) {
+        self.trials.flush().await;
     }
 
     /// Whether [`drain`](Self::drain) has begun.
@@ -300,15 +327,31 @@ impl Service {
 
     /// The text of `GET /metrics`.
     pub fn metrics_text(&self) -> Result<String, Error> {
+        self.look();
+        self.metrics
+            .text()
+            .map_err(|error| Error::new(ErrorKind::Internal, error))
+    }
+
+    /// The same as data, for [`Emf`](dunlin_telemetry::Emf).
+    pub fn metric_families(&self) -> Vec<MetricFamily> {
+        self.look();
+        self.metrics.families()
+    }
+
+    /// Looks at what is not counted as it happens.
+    fn look(&self) {
         self.metrics
             .own
             .loaded
             .set(self.models.cache.loaded() as i64);
         self.metrics.own.running.set(self.workers.running() as i64);
         self.metrics.own.waiting.set(self.workers.waiting() as i64);
-        self.metrics
-            .text()
-            .map_err(|error| Error::new(ErrorKind::Internal, error))
+    }
+
+    /// Counts how long the process took until it could answer, in each part of its start.
+    pub fn started(&self, parts: &[(&str, Duration)]) {
+        self.metrics.start(parts);
     }
 
     /// The memory set aside for bodies.

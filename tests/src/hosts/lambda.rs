@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use super::{Gateway, Running, client, command, events, free_port};
 use crate::requests::{Host, Reply};
@@ -27,6 +28,7 @@ pub struct Function {
     invoke: String,
     client: reqwest::Client,
     processes: Vec<Running>,
+    log: NamedTempFile,
 }
 
 impl Function {
@@ -58,6 +60,7 @@ impl Function {
         settings: &[(&str, String)],
     ) -> Self {
         let port = free_port();
+        let log = NamedTempFile::new().expect("a file");
         let (name, path, processes) = match emulator {
             Emulator::Aws(program) => {
                 let runtime = format!("127.0.0.1:{}", free_port());
@@ -73,7 +76,7 @@ impl Function {
                 (
                     "aws-lambda-rie",
                     "function",
-                    vec![spawn(with(&mut command, settings))],
+                    vec![spawn(with(&mut command, settings), Some(&log))],
                 )
             }
             Emulator::CargoLambda(program) => {
@@ -83,7 +86,7 @@ impl Function {
                     .args(["lambda", "watch", "--only-lambda-apis", "-A", "127.0.0.1"])
                     .args(["-P", &port.to_string()])
                     .current_dir(folder);
-                let emulator = spawn(&mut watch);
+                let emulator = spawn(&mut watch, None);
                 wait_for_port(port).await;
                 let mut function = command(bootstrap);
                 function
@@ -93,7 +96,7 @@ impl Function {
                     )
                     .env("AWS_LAMBDA_FUNCTION_VERSION", "1");
                 // The function ends before its emulator.
-                let function = spawn(with(&mut function, settings));
+                let function = spawn(with(&mut function, settings), Some(&log));
                 ("cargo-lambda", "bootstrap", vec![function, emulator])
             }
         };
@@ -104,7 +107,18 @@ impl Function {
             invoke: format!("http://127.0.0.1:{port}/2015-03-31/functions/{path}/invocations"),
             client: client(),
             processes,
+            log,
         }
+    }
+
+    /// What the function has written to its standard output, line by line.
+    ///
+    /// # Panics
+    /// Where it can't be read.
+    pub fn log(&self) -> Vec<String> {
+        let bytes = std::fs::read(self.log.path()).expect("a log");
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().map(str::to_owned).collect()
     }
 
     /// The same function behind another gateway.
@@ -161,10 +175,13 @@ fn with<'a>(command: &'a mut Command, settings: &[(&str, String)]) -> &'a mut Co
         .envs(settings.iter().map(|(name, value)| (name, value)))
 }
 
-fn spawn(command: &mut Command) -> Running {
+fn spawn(command: &mut Command, log: Option<&NamedTempFile>) -> Running {
+    let out = log.map_or_else(Stdio::null, |log| {
+        Stdio::from(log.reopen().expect("the log opens"))
+    });
     let child = command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(out)
         .stderr(Stdio::null())
         .spawn();
     Running(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))

@@ -18,13 +18,16 @@ use serde_json::value::RawValue;
 use crate::{Error, ErrorKind};
 
 /// Folders of the store that hold no inputs.
-const OWN: [&str; 6] = [
+const OWN: [&str; 9] = [
     "blobs/",
     "models/",
     "numbers/",
     "results/",
     "dead-letters/",
     "uploads/",
+    "metrics/",
+    "shadows/",
+    "captures/",
 ];
 
 /// Bytes of a message that its dead letter keeps.

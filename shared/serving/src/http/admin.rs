@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::request::{OfAlias, OfModel, read};
-use super::{Route, reply, route, table};
+use super::{Route, reply, route, table, trial};
 use crate::{Error, ErrorKind, Service};
 
 /// Shorter tokens can be guessed.
@@ -93,7 +93,8 @@ pub(super) const ROUTES: &[Route] = &[
 
 /// The routes, behind their access.
 pub(super) fn guarded(access: Access) -> Router<Arc<Service>> {
-    table(ROUTES).route_layer(from_fn_with_state(access, authorize))
+    let routes = table(ROUTES).merge(table(trial::ROUTES));
+    routes.route_layer(from_fn_with_state(access, authorize))
 }
 
 async fn authorize(State(access): State<Access>, request: Request, next: Next) -> Response {
@@ -334,7 +335,7 @@ async fn delete_version(
     })
 }
 
-fn moved(
+pub(super) fn moved(
     model: ModelName,
     moved: Result<AliasRecord, dunlin_registry::Error>,
 ) -> Result<Response, Error> {
@@ -352,7 +353,7 @@ fn moved(
 }
 
 /// What the registry refuses here is what this request asked for.
-fn refused(error: dunlin_registry::Error, name: &ModelName) -> Error {
+pub(super) fn refused(error: dunlin_registry::Error, name: &ModelName) -> Error {
     let error = match error.kind() {
         Registry::InvalidAlias => Error::new(ErrorKind::InvalidRequest, error),
         _ => Error::from(error),
@@ -360,7 +361,7 @@ fn refused(error: dunlin_registry::Error, name: &ModelName) -> Error {
     error.of_model(name.as_str())
 }
 
-async fn json<T: DeserializeOwned>(
+pub(super) async fn json<T: DeserializeOwned>(
     service: &Service,
     headers: &HeaderMap,
     body: Body,

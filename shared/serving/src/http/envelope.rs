@@ -9,15 +9,24 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dunlin_protocol::ErrorBody;
+use dunlin_telemetry::Trace;
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Uri};
+use tracing::field::display;
 
 use crate::options::Limits;
 use crate::{Call, Error, ErrorKind, Service, facts};
 
 /// The header of a request's id, both ways.
-const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// W3C's trace context, in and out.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+/// AWS's trace context, both ways.
+const AMAZON_TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
 /// Put into a request's extensions by a host: after this moment nobody waits for the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +57,9 @@ pub(super) async fn envelope(
         .extensions()
         .get::<Deadline>()
         .map(|deadline| deadline.0);
-    let (id, started) = (call.id.clone(), call.started);
+    call.trace = trace(request.headers());
+    let by_amazon = call.trace.is_some() && !request.headers().contains_key(TRACEPARENT);
+    let (id, started, trace) = (call.id.clone(), call.started, call.trace);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let limits = &service.options().limits;
     let mut response = if let Err(error) = check(request.uri(), request.headers(), limits) {
@@ -68,24 +79,51 @@ pub(super) async fn envelope(
     }
     let status = response.status();
     let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
+    let trace_id = trace.map(|trace| display(trace.id()));
+    let span_id = trace.map(|trace| display(trace.span()));
+    let parent_id = trace.and_then(|trace| trace.parent()).map(display);
     match &error {
         Some(error) if status.is_server_error() => tracing::warn!(
-            request_id = id, %method, path, status = status.as_u16(), elapsed_ms,
+            request_id = id, trace_id, span_id, parent_id, %method, path, status = status.as_u16(), elapsed_ms,
             error = error.chain(), "failed"
         ),
         Some(error) => tracing::debug!(
-            request_id = id, %method, path, status = status.as_u16(), elapsed_ms,
+            request_id = id, trace_id, span_id, parent_id, %method, path, status = status.as_u16(), elapsed_ms,
             error = error.chain(), "refused"
         ),
         None => tracing::debug!(
-            request_id = id, %method, path, status = status.as_u16(), elapsed_ms, "answered"
+            request_id = id, trace_id, span_id, parent_id, %method, path, status = status.as_u16(), elapsed_ms, "answered"
         ),
     }
     // Ids are printable ASCII: the conversion can't fail.
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
+    if let Some(trace) = trace {
+        pass_on(&mut response, trace, by_amazon);
+    }
     response
+}
+
+/// The caller's trace, as W3C writes it, else as AWS does.
+fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    text(TRACEPARENT)
+        .and_then(Trace::of_traceparent)
+        .or_else(|| Trace::of_amazon(text(AMAZON_TRACE)?))
+}
+
+/// Tells the caller the span that answered, in the form that it used; and the host, for its metrics.
+fn pass_on(response: &mut Response, trace: Trace, by_amazon: bool) {
+    let (name, text) = if by_amazon {
+        (AMAZON_TRACE, trace.amazon())
+    } else {
+        (TRACERESPONSE, trace.traceparent())
+    };
+    if let Ok(text) = HeaderValue::try_from(text) {
+        response.headers_mut().insert(name, text);
+    }
+    response.extensions_mut().insert(trace);
 }
 
 fn check(uri: &Uri, headers: &HeaderMap, limits: &Limits) -> Result<(), Error> {

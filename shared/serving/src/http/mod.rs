@@ -15,6 +15,7 @@ mod predict;
 mod reply;
 mod repository;
 mod request;
+mod trial;
 
 use std::sync::Arc;
 

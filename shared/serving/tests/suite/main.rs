@@ -7,3 +7,4 @@ mod life;
 mod predict;
 mod protocol;
 mod support;
+mod watch;
