@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use dunlin_registry::{Alias, ModelRef, Version};
+use dunlin_registry::{Alias, Gates, ModelRef, Version};
 use dunlin_telemetry::LogFormat;
 
 use crate::commands::serve::ServeArgs;
@@ -33,6 +33,7 @@ Release:
   promote      Give an alias to a version
   canary       Try a version on a share of an alias's requests
   rollback     Take an alias back to what it was before
+  shadow       Ask a second version too, and see where it differs
   alias        Show, set or delete aliases
 
   compile      Compile and prove a model without publishing it
@@ -219,6 +220,7 @@ Versions that an alias names, or could be rolled back to, stay. Publishing may g
 Examples:
   dunlin promote digits@4                         # all requests of \"production\"
   dunlin promote digits@4 --alias staging --reason \"better on 7s\"
+  dunlin promote digits@4 --guard errors=1%,p95=1.5x,agreement=95% --watch
 
 Only a proven version is taken. Running hosts follow within their refresh interval (5 s).")]
     Promote(PromoteArgs),
@@ -229,6 +231,8 @@ Examples:
   dunlin canary digits@4 --percent 50             # more of it
   dunlin promote digits@4                         # all of it
   dunlin rollback digits                          # or none
+  dunlin canary digits@4 --guard errors=1%,p95=50ms,agreement=95% --steps 5,25,50
+  dunlin canary digits --watch                    # moves it on, or back, until it ends
 
 Requests with one id fall on the same side, and stay on the new version while its share grows.")]
     Canary(CanaryArgs),
@@ -240,6 +244,15 @@ Examples:
 
 A canary is undone as a whole. A second rollback goes back further.")]
     Rollback(RollbackArgs),
+    /// Ask a second version too, and see where it differs
+    #[command(after_help = "\
+Examples:
+  dunlin shadow digits@4 --percent 5              # 5 % of \"production\" is asked of version 4 too
+  dunlin shadow digits                            # where answers differ most
+  dunlin shadow digits --off
+
+Callers get the alias's own answer and wait for no other. Counts are in /metrics: dunlin_mirrored_total.")]
+    Shadow(ShadowArgs),
     /// Show, set or delete aliases
     #[command(after_help = "\
 Examples:
@@ -407,12 +420,44 @@ pub(crate) struct PromoteArgs {
     /// Why; kept in the alias's history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) guard: GuardArgs,
+}
+
+/// How a guarded canary goes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Guard")]
+pub(crate) struct GuardArgs {
+    /// Go by steps while these gates hold, else back: `errors=1%,p95=50ms,p95=1.5x,agreement=98%`
+    #[arg(long, value_name = "GATES")]
+    pub(crate) guard: Option<Gates>,
+    /// The version's shares in percent, step by step [default: 5,25,50; of canary: from --percent on]
+    #[arg(
+        long,
+        value_name = "N,N,…",
+        value_delimiter = ',',
+        requires = "guard",
+        value_parser = clap::value_parser!(u32).range(1..=99)
+    )]
+    pub(crate) steps: Vec<u32>,
+    /// Requests that each gate wants to see on a step
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) min_requests: u64,
+    /// How long a step lasts at least
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    pub(crate) hold_seconds: u32,
+    /// Stay, and move it on or back until it ends
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How often --watch looks
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) every_seconds: u32,
 }
 
 /// `dunlin canary`
 #[derive(Debug, Args)]
 pub(crate) struct CanaryArgs {
-    /// MODEL@VERSION
+    /// MODEL@VERSION; MODEL alone with --watch or --advance
     #[arg(value_name = "MODEL@VERSION")]
     pub(crate) model: ModelRef,
     /// The alias whose requests are shared
@@ -424,6 +469,28 @@ pub(crate) struct CanaryArgs {
     /// Why; kept in the alias's history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) guard: GuardArgs,
+    /// Look once at the guarded canary that there is, and move it on or back
+    #[arg(long, conflicts_with_all = ["guard", "watch"])]
+    pub(crate) advance: bool,
+}
+
+/// `dunlin shadow`
+#[derive(Debug, Args)]
+pub(crate) struct ShadowArgs {
+    /// MODEL@VERSION to begin, MODEL to look or to end
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: ModelRef,
+    /// The alias whose requests it sees
+    #[arg(long, value_name = "ALIAS", default_value_t = Alias::production())]
+    pub(crate) alias: Alias,
+    /// The share of the requests that it sees
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) percent: u32,
+    /// End it
+    #[arg(long)]
+    pub(crate) off: bool,
 }
 
 /// `dunlin rollback`

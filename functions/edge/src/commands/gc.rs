@@ -1,7 +1,7 @@
 //! `dunlin gc`: old versions and files that no version names are removed.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dunlin_registry::{Collection, Retention};
 use serde::Serialize;
@@ -20,6 +20,8 @@ struct Collected {
     files: Vec<String>,
     bytes: u64,
     kept_files: usize,
+    /// Payloads whose time is over.
+    expired_captures: usize,
 }
 
 pub(crate) async fn gc(arguments: GcArgs, context: &Context) -> Result<(), Failure> {
@@ -36,13 +38,14 @@ pub(crate) async fn gc(arguments: GcArgs, context: &Context) -> Result<(), Failu
     } else {
         registry.collection(&retention).await?
     };
+    let expired = registry.expire(SystemTime::now(), arguments.yes).await?;
     task.done();
-    let collected = Collected::new(&collection, arguments.yes);
+    let collected = Collected::new(&collection, expired.len(), arguments.yes);
     context.output.answer(&collected, || collected.describe())
 }
 
 impl Collected {
-    fn new(collection: &Collection, removed: bool) -> Self {
+    fn new(collection: &Collection, expired: usize, removed: bool) -> Self {
         let versions = collection.versions.iter();
         Self {
             removed,
@@ -56,6 +59,7 @@ impl Collected {
                 .collect(),
             bytes: collection.files.iter().map(|(_, size)| size).sum(),
             kept_files: collection.kept,
+            expired_captures: expired,
         }
     }
 
@@ -75,10 +79,17 @@ impl Collected {
         for gone in self.versions.iter().chain(&self.files) {
             let _ = writeln!(text, "  {gone}");
         }
+        if self.expired_captures > 0 {
+            let _ = writeln!(
+                text,
+                "{verb} {} captures that have expired",
+                self.expired_captures
+            );
+        }
         if !self.versions.is_empty() {
             text.push_str("the files of these versions go with the next gc\n");
         }
-        if !self.removed && self.versions.len() + self.files.len() > 0 {
+        if !self.removed && self.versions.len() + self.files.len() + self.expired_captures > 0 {
             text.push_str("nothing is removed yet; --yes does it\n");
         }
         text

@@ -7,6 +7,7 @@ mod cost;
 mod deploy;
 mod doctor;
 mod gc;
+mod guard;
 mod inspect;
 mod ls;
 pub(crate) mod push;
@@ -15,6 +16,7 @@ mod rm;
 mod routes;
 mod run;
 pub(crate) mod serve;
+mod shadow;
 mod show;
 mod source;
 mod version;
@@ -37,6 +39,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Promote(arguments) => release::promote(arguments, context).await,
         Command::Canary(arguments) => release::canary(arguments, context).await,
         Command::Rollback(arguments) => release::roll_back(arguments, context).await,
+        Command::Shadow(arguments) => shadow::shadow(arguments, context).await,
         Command::Alias(arguments) => alias::alias(arguments, context).await,
         Command::Inspect(arguments) => inspect::inspect(arguments, context).await,
         Command::Bench(arguments) => bench::bench(arguments, context).await,

@@ -2,7 +2,7 @@
 
 use dunlin_registry::{Alias, ModelRef, Selector, Version};
 
-use super::alias;
+use super::{alias, guard};
 use crate::cli::{CanaryArgs, PromoteArgs, RollbackArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -12,15 +12,27 @@ pub(crate) async fn promote(arguments: PromoteArgs, context: &Context) -> Result
     let registry = context.registry().await?;
     let (name, alias) = (&arguments.model.name, &arguments.alias);
     let reason = arguments.reason.as_deref();
+    if let Some(plan) = guard::plan(&arguments.guard, None) {
+        let release = (name, alias, version);
+        return guard::begin(&registry, release, &plan, reason, &arguments.guard, context).await;
+    }
     let record = registry.promote(name, alias, version, reason).await?;
     alias::tell_moved(name, &record, context)
 }
 
 pub(crate) async fn canary(arguments: CanaryArgs, context: &Context) -> Result<(), Failure> {
-    let version = version(&arguments.model, "canary")?;
     let registry = context.registry().await?;
     let (name, alias) = (&arguments.model.name, &arguments.alias);
+    let looks = arguments.advance || arguments.guard.watch && arguments.guard.guard.is_none();
+    if looks && arguments.model.selector == Selector::Default {
+        return guard::look(&registry, (name, alias), &arguments.guard, context).await;
+    }
+    let version = version(&arguments.model, "canary")?;
     let (percent, reason) = (arguments.percent, arguments.reason.as_deref());
+    if let Some(plan) = guard::plan(&arguments.guard, Some(percent)) {
+        let release = (name, alias, version);
+        return guard::begin(&registry, release, &plan, reason, &arguments.guard, context).await;
+    }
     let record = registry
         .canary(name, alias, version, percent, reason)
         .await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use dunlin_registry::ModelRef;
@@ -59,6 +59,20 @@ pub(crate) struct ServeArgs {
     /// How old the knowledge of versions and aliases may be, in seconds [default: 5]
     #[arg(long, value_name = "S", env = "DUNLIN_REFRESH_SECONDS")]
     refresh_seconds: Option<u32>,
+    /// The share of requests whose payload is kept in the store, in percent [default: none]
+    #[arg(long, value_name = "N", env = "DUNLIN_CAPTURE_PERCENT", value_parser = percent)]
+    capture_percent: Option<f64>,
+    /// What is kept of them: names of inputs and outputs, or `body`; nothing else is
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "DUNLIN_CAPTURE_FIELDS",
+        value_delimiter = ','
+    )]
+    capture_fields: Vec<String>,
+    /// Days until `dunlin gc` removes them
+    #[arg(long, value_name = "N", env = "DUNLIN_CAPTURE_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    capture_days: u32,
     /// How long running requests may take to end after SIGTERM, in seconds
     #[arg(
         long,
@@ -105,7 +119,9 @@ struct Greeting {
 pub(crate) async fn serve(arguments: ServeArgs, context: &Context) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let deployed = arguments.deployed()?;
+    let begun = Instant::now();
     let registry = context.registry().await?;
+    let open = begun.elapsed();
     let listener = net::listen(&arguments.listen).await?;
     if context.is_default_store() {
         sample::publish_if_absent(&registry, context.output).await?;
@@ -147,6 +163,8 @@ pub(crate) async fn serve(arguments: ServeArgs, context: &Context) -> Result<(),
         }
         task.done();
     }
+    let preload = begun.elapsed().saturating_sub(open);
+    service.started(&[("open", open), ("preload", preload)]);
     context.output.line(&greeting, || greeting.describe())?;
 
     tokio::select! {
@@ -213,7 +231,17 @@ impl ServeArgs {
         if let Some(seconds) = self.refresh_seconds {
             options.refresh = Duration::from_secs(seconds.into());
         }
+        options.capture.share = self.capture_percent.unwrap_or_default() / 100.0;
+        options.capture.fields.clone_from(&self.capture_fields);
+        options.capture.days = self.capture_days;
         options
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("a number from 0 to 100".to_owned()),
     }
 }
 

@@ -236,3 +236,94 @@ fn releases_lose_no_request_of_a_server_under_load() {
     });
     assert!(load.sent.load(Ordering::Relaxed) > 100);
 }
+
+/// Pushes digits with its labels in another order: proven, and wrong.
+fn push_wrong(dunlin: &Dunlin) {
+    let folder = dunlin.folder.path().join("wrong");
+    fs::create_dir_all(folder.join("examples")).expect("made");
+    fs::copy(digits("model.onnx"), folder.join("model.onnx")).expect("copied");
+    for digit in 0..10 {
+        let file = format!("examples/{digit}.png");
+        fs::copy(digits(&file), folder.join(&file)).expect("copied");
+    }
+    let text = fs::read_to_string(digits("model.toml")).expect("text");
+    let unlabelled = text.lines().filter(|line| !line.starts_with("label = "));
+    let unlabelled: Vec<&str> = unlabelled.collect();
+    fs::write(folder.join("model.toml"), unlabelled.join("\n")).expect("written");
+    fs::write(folder.join("labels.txt"), "9\n8\n7\n6\n5\n4\n3\n2\n1\n0\n").expect("written");
+    let path = folder.to_string_lossy().into_owned();
+    dunlin.run(&["push", &path, "--quiet"], OK);
+}
+
+/// By the program alone: a good version gets all requests, a wrong one goes back and says why.
+#[test]
+fn a_guarded_release_goes_on_or_back_by_itself() {
+    let dunlin = with_versions(2);
+    push_wrong(&dunlin);
+    dunlin.run(&["promote", "digits@1"], OK);
+    let server = dunlin.serve(&["--refresh-seconds", "1", "--preload", "digits"]);
+    let picture = fs::read(digits("examples/7.png")).expect("a picture");
+    let stop = AtomicBool::new(false);
+    let sent = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let id = sent.fetch_add(1, Ordering::Relaxed);
+                let head = format!(
+                    "POST /predict/digits HTTP/1.1\r\nx-request-id: load-{id}\r\ncontent-length: {}\r\n",
+                    picture.len()
+                );
+                let (status, body) = server.ask(&head, &picture);
+                assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+            }
+        });
+        let guarded = |version: &str, code| {
+            let how = [
+                "--steps",
+                "30,60",
+                "--min-requests",
+                "20",
+                "--hold-seconds",
+                "0",
+            ];
+            let gates = [
+                "--guard",
+                "errors=1%,agreement=95%",
+                "--watch",
+                "--every-seconds",
+                "1",
+            ];
+            let arguments = [&["promote", version], &how[..], &gates[..]].concat();
+            dunlin.run(&arguments, code)
+        };
+        let good = guarded("digits@2", OK);
+        for text in [
+            "goes on to 60 %",
+            "digits@production -> 2",
+            "agreement 100 %",
+        ] {
+            assert!(good.out.contains(text), "{text}: {}", good.out);
+        }
+        let bad = guarded("digits@3", FAILED);
+        assert!(bad.err.contains("agreement 0 %"), "{}", bad.err);
+        let shown = dunlin.run(&["alias", "digits@production", "--json"], OK);
+        assert_eq!(targets(&shown.json()), [(2, 1)]);
+        dunlin.run(&["canary", "digits", "--advance"], FAILED);
+
+        dunlin.run(&["shadow", "digits@3", "--percent", "100"], OK);
+        let started = Instant::now();
+        loop {
+            let told = dunlin.run(&["shadow", "digits", "--json"], OK).json();
+            let worst = &told["differences"][0];
+            if worst["first"]["version"] == 2 {
+                assert_eq!(worst["second"]["answer"]["predictions"][0]["label"], "2");
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_mins(1), "{told}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        dunlin.run(&["shadow", "digits", "--off"], OK);
+        dunlin.run(&["shadow", "digits@production"], USAGE);
+    });
+}
