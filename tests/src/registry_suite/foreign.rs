@@ -58,7 +58,7 @@ pub(super) async fn later_documents(registry: &Registry) {
         .await
         .unwrap();
     let mut document = serde_json::to_value(&record).unwrap();
-    document["guard"] = json!({"p95_ms": 20});
+    document["owners"] = json!({"team": 20});
     let object = key("models/altered/aliases/canary.json");
     let bytes = serde_json::to_vec(&document).unwrap();
     registry
@@ -67,7 +67,7 @@ pub(super) async fn later_documents(registry: &Registry) {
         .await
         .unwrap();
     let moved = registry.set_alias(&model, &canary, targets).await.unwrap();
-    assert_eq!(moved.extra["guard"], json!({"p95_ms": 20}));
+    assert_eq!(moved.extra["owners"], json!({"team": 20}));
 }
 
 pub(super) async fn documents_that_lie(registry: &Registry) {
