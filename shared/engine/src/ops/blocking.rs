@@ -6,14 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dunlin_kernels::{Activation, IntegerConv, Isa, Pool, Pooling, Steps};
+use dunlin_kernels::{Activation, Conv, IntegerConv, Isa, Pool, Pooling, Steps};
 use tract_onnx::prelude::{OutletId, Tensor, TractResult, TypedModel, TypedNode};
 use tract_onnx::tract_core::internal::tvec;
 use tract_onnx::tract_core::model::{InletId, SpecialOps};
 use tract_onnx::tract_core::ops::TypedOp;
-use tract_onnx::tract_core::ops::array::TypedConcat;
+use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
-use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, SumPool};
+use tract_onnx::tract_core::ops::cnn::{Conv as TractConv, MaxPool, SumPool};
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::identity::Identity;
 use tract_onnx::tract_core::ops::konst::Const;
@@ -37,7 +37,7 @@ use super::window::{Found, Kernel, window};
 /// Puts our operators into a graph with concrete shapes, before tract simplifies it: later, tract has turned pointwise
 /// convolutions into products and moved axes.
 pub(crate) fn block(mut model: TypedModel, isa: Isa) -> TractResult<TypedModel> {
-    if !model.nodes.iter().any(TypedNode::op_is::<Conv>) {
+    if !model.nodes.iter().any(TypedNode::op_is::<TractConv>) {
         return Ok(model);
     }
     // Weights may be made by nodes of constants.
@@ -277,6 +277,9 @@ impl Blocking<'_> {
                 .zip(shift)
                 .for_each(|(bias, shift)| *bias += shift);
         }
+        if let Kernel::Grouped(conv, groups) = &found.kernel {
+            return self.grouped(found, chain, (conv, *groups), [&weights, &bias]);
+        }
         let bias = self.lanes(&format!("{name}.bias"), &bias)?;
         if let Some(grid) = grid
             && self.integer_convolution(found, chain, grid, bias)?
@@ -321,8 +324,57 @@ impl Blocking<'_> {
                 let op = DepthwiseConvolution { isa, depthwise };
                 self.wire(name, op, &[input, weights, bias])?
             }
+            Kernel::Grouped(..) => unreachable!("returned above"),
         };
         self.blocked.insert(chain.end, output);
+        Ok(())
+    }
+
+    /// Groups of channels that fill no whole blocks: a convolution each, their results joined.
+    fn grouped(
+        &mut self,
+        found: &Found,
+        chain: &Chain,
+        (conv, groups): (&Conv, usize),
+        [weights, bias]: [&[f32]; 2],
+    ) -> TractResult<()> {
+        let isa = self.isa;
+        let name = &*self.old.node(chain.end.node).name;
+        let conv = Conv {
+            activation: chain.activation,
+            ..conv.clone()
+        };
+        let input = self.dense(found.input)?;
+        let (channels, rank) = (conv.inputs, found.output.rank);
+        let mut parts = Vec::with_capacity(groups);
+        let weights = weights.chunks_exact(weights.len() / groups);
+        for (group, (weights, bias)) in weights.zip(bias.chunks_exact(conv.outputs)).enumerate() {
+            let name = format!("{name}.{group}");
+            let slice = Slice::new(1, group * channels, (group + 1) * channels);
+            let part = self.wire(&format!("{name}.part"), slice, &[input])?;
+            let part = self.wire(
+                &format!("{name}.blocked"),
+                ToBlocked { isa, channels },
+                &[part],
+            )?;
+            let weights = conv.arrange(isa, weights);
+            let weights = self.constant(&format!("{name}.weights"), &weights)?;
+            let bias = self.lanes(&format!("{name}.bias"), bias)?;
+            let op = Convolution {
+                isa,
+                conv: conv.clone(),
+                residual: false,
+            };
+            let part = self.wire(&name, op, &[part, weights, bias])?;
+            let op = FromBlocked {
+                isa,
+                channels: conv.outputs,
+                rank,
+            };
+            parts.push(self.wire(&format!("{name}.dense"), op, &[part])?);
+        }
+        let output = self.wire(name, TypedConcat::new(1), &parts)?;
+        self.dense.insert(chain.end, output);
         Ok(())
     }
 

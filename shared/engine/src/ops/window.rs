@@ -27,6 +27,8 @@ pub(super) struct Found {
 pub(super) enum Kernel {
     Dense(Conv),
     Depthwise(Depthwise),
+    /// So many of these, each of channels that fill no whole blocks.
+    Grouped(Conv, usize),
 }
 
 impl Found {
@@ -64,7 +66,19 @@ impl Found {
                 dense_input: false,
                 activation: Activation::None,
             };
-            conv.is_supported(isa).then_some(Kernel::Dense(conv))?
+            if conv.is_supported(isa) {
+                Kernel::Dense(conv)
+            } else {
+                let groups = op.group;
+                let one = Conv {
+                    inputs: inputs / groups,
+                    outputs: outputs / groups,
+                    groups: 1,
+                    ..conv
+                };
+                one.is_supported(isa)
+                    .then_some(Kernel::Grouped(one, groups))?
+            }
         };
         Some(Self {
             input,
@@ -88,6 +102,10 @@ impl Found {
             Kernel::Dense(conv) => {
                 let inputs = lanes(conv.inputs / conv.groups);
                 inputs * lanes(conv.outputs) * conv.window.kernel[0] * conv.window.kernel[1]
+            }
+            Kernel::Grouped(conv, groups) => {
+                let taps = conv.window.kernel[0] * conv.window.kernel[1];
+                groups * lanes(conv.inputs) * lanes(conv.outputs) * taps
             }
             Kernel::Depthwise(depthwise) => {
                 lanes(planes.channels) * depthwise.window.kernel[0] * depthwise.window.kernel[1]
