@@ -11,3 +11,4 @@ lock tests/conformance/requirements.in --output-file tests/conformance/requireme
 lock tests/infra/requirements.in --output-file tests/infra/requirements.txt
 lock tests/infra/requirements-checkov.in --output-file tests/infra/requirements-checkov.txt
 lock --no-deps tests/conformance/requirements-1.13.1.in --output-file tests/conformance/requirements-1.13.1.txt
+lock tests/aws/requirements.in --output-file tests/aws/requirements.txt

@@ -1,7 +1,6 @@
 //! From a message's body to inputs, whatever wraps it: S3 notifications, SNS, `EventBridge`.
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
-use aws_lambda_events::s3::S3Event;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -124,23 +123,24 @@ fn read_within(message: &Message, body: &Value, depth: usize) -> Vec<Work> {
 }
 
 /// The objects of an S3 notification. Those that tell of other things than new objects are none.
+///
+/// Only what names an object is read: services that are not AWS's own write other fields as they
+/// like.
 fn of_bucket(message: &Message, body: &Value) -> Vec<Work> {
-    let event: S3Event = match serde_json::from_value(body.clone()) {
-        Ok(event) => event,
-        Err(error) => return vec![message.unreadable(None, body, error.to_string())],
-    };
-    let created = event.records.into_iter().filter(|record| {
-        let name = record.event_name.as_deref().unwrap_or_default();
+    let records = body["Records"].as_array();
+    let created = records.into_iter().flatten().filter(|record| {
+        let name = record["eventName"].as_str().unwrap_or_default();
         name.trim_start_matches("s3:").starts_with("ObjectCreated")
     });
     created
         .map(|record| {
-            let object = record.s3.object;
-            let key = object
-                .url_decoded_key
-                .unwrap_or_else(|| decoded(&object.key.unwrap_or_default()));
+            let (bucket, object) = (&record["s3"]["bucket"], &record["s3"]["object"]);
+            let given = object["urlDecodedKey"].as_str().map(str::to_owned);
+            let Some(key) = given.or_else(|| object["key"].as_str().map(decoded)) else {
+                return message.unreadable(None, record, "it names no object".to_owned());
+            };
             message.work(Input::Object {
-                bucket: record.s3.bucket.name,
+                bucket: bucket["name"].as_str().map(str::to_owned),
                 key,
             })
         })

@@ -233,6 +233,12 @@ mod tests {
                 &["- [] sourcebucket/Happy Face.jpg"][..],
             ),
             (
+                "s3-moto",
+                Sender::Service,
+                false,
+                &["- [] sourcebucket/in/a b+ü.png"],
+            ),
+            (
                 "s3-with-decoded",
                 Sender::Service,
                 false,
