@@ -231,6 +231,64 @@ async fn messages_fail_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_transform_is_asked_for_directly() {
+    let Some(inbox) = Inbox::start().await else {
+        return;
+    };
+    for digit in 0..10 {
+        inbox
+            .put(&format!("pile/{digit}.png"), picture(digit))
+            .await;
+    }
+    let lines = (0..50u8).map(|row| {
+        let payload = base64::prelude::BASE64_STANDARD.encode(picture(row % 10));
+        json!({"id": row, "payload": payload}).to_string()
+    });
+    let lines: Vec<String> = lines.collect();
+    inbox.put("rows.jsonl", lines.join("\n")).await;
+    let ask = |source: &str, to: &str, format: Option<&str>| {
+        let source = format!("s3://{BUCKET}/{source}");
+        json!({"batch": {"model": "digits", "source": source, "to": to, "format": format, "part_rows": 20}})
+    };
+    // Twice: the second does nothing, and says the same.
+    let first = inbox
+        .function
+        .invoke(&ask("pile/", "results/pile", None))
+        .await;
+    assert_eq!(
+        [&first["finished"], &first["answered"]],
+        [&json!(true), &json!(10)],
+        "{first}"
+    );
+    let results = inbox.documents("results/pile/results").await;
+    let labels = results
+        .iter()
+        .map(|(_, result)| &result["answer"]["predictions"][0]["label"]);
+    assert!(labels.eq(["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]));
+    let again = inbox
+        .function
+        .invoke(&ask("pile/", "results/pile", None))
+        .await;
+    assert_eq!(again, first);
+
+    let rows = inbox
+        .function
+        .invoke(&ask("rows.jsonl", "results/rows", Some("csv")))
+        .await;
+    assert_eq!([&rows["inputs"], &rows["answered"]], [50, 50], "{rows}");
+    assert_eq!(rows["parts"].as_array().map(Vec::len), Some(3), "{rows}");
+    for (event, words) in [
+        (ask("rows.jsonl", "blobs/x", None), "results/NAME"),
+        (ask("nothing/", "results/x", None), "no object"),
+        (json!({"batch": {"modle": "digits"}}), "modle"),
+    ] {
+        let told = inbox.function.invoke(&event).await;
+        let error = told["errorMessage"].as_str().unwrap_or_default();
+        assert!(error.contains(words), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_in_trouble_gives_all_back() {
     let Some(inbox) = Inbox::start().await else {
         return;

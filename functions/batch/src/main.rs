@@ -2,9 +2,11 @@
 //!
 //! S3 notifications (direct, through SQS, SNS or `EventBridge`), messages that carry an input or name
 //! one, schedules (which sweep up what events have missed), and direct invocation. `DUNLIN_ROUTES`
-//! says which model serves what; docs/events.md has all of it.
+//! says which model serves what; docs/events.md has all of it. A batch transform is asked for
+//! directly: docs/batch.md.
 
 mod reply;
+mod transform;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -59,14 +61,15 @@ async fn run(config: Config) -> Result<(), Error> {
         // While the cores run, as many again are fetched or stored.
         at_once: 2 * cores,
     };
-    let batch = Arc::new(Batch::new(service, inputs, options));
+    let batch = Batch::new(service.clone(), inputs, options);
+    let host = Arc::new((service, config.host, batch));
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
-        let (batch, meter) = (batch.clone(), meter.clone());
+        let (host, meter) = (host.clone(), meter.clone());
         async move {
             let id = event.context.request_id.clone();
             let trace = event.context.xray_trace_id.as_deref();
             let trace = trace.and_then(Trace::of_amazon);
-            let answer = answer(batch, event).await;
+            let answer = answer(host, event).await;
             meter.tell(&id, trace.map(|trace| trace.id()));
             answer
         }
@@ -74,8 +77,15 @@ async fn run(config: Config) -> Result<(), Error> {
     .await
 }
 
-async fn answer(batch: Arc<Batch>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+async fn answer(
+    host: Arc<(Arc<Service>, HostArgs, Batch)>,
+    event: LambdaEvent<Value>,
+) -> Result<Value, Error> {
+    let (service, settings, batch) = &*host;
     let left = dunlin_lambda::time_left(event.context.deadline, SystemTime::now());
+    if transform::is_asked(&event.payload) {
+        return transform::run(service.clone(), settings, event.payload, left).await;
+    }
     let deadline = left.map(|left| Instant::now() + left);
     let mut intake = Intake::of(event.payload)?;
     if intake.sweeps {

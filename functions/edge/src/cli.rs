@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use dunlin_registry::{Alias, Gates, ModelRef, Version};
+use dunlin_registry::{Alias, Gates, ModelRef, PemSource, Version};
 use dunlin_telemetry::LogFormat;
 
 use crate::commands::serve::ServeArgs;
@@ -21,6 +21,7 @@ Usage: dunlin [OPTIONS] [COMMAND]
 Serve:
   serve        Start the server; the default without a command
   run          Run a model on a file, without a server
+  batch        Run a model on many objects, or on the rows of a file
 
 Publish:
   push         Publish a model: an .onnx file, or a directory with a model.toml
@@ -28,6 +29,11 @@ Publish:
   show         Show a model: versions, aliases, inputs, outputs, files
   rm           Delete a version, or a model
   gc           Remove old versions, and files that no version names
+
+Sign:
+  key          Make a key that signs versions
+  sign         Sign a version that is published already
+  verify       Check a version: its signatures, and every byte of its files
 
 Release:
   promote      Give an alias to a version
@@ -67,7 +73,7 @@ Examples:
 Exit codes:
   0 done     1 failed     2 wrong usage     3 no such model, version, alias or file
   4 invalid model or input     5 the store can't be used     6 stored data is damaged
-  7 can't listen on the address
+  7 can't listen on the address     8 no trusted key has signed the version
 
 More: docs/cli.md";
 
@@ -112,6 +118,15 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "true|false", env = "DUNLIN_S3_PATH_STYLE", global = true, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", hide_short_help = true)]
     pub(crate) s3_path_style: Option<bool>,
+    /// Serve and verify only versions that one of these public keys has signed: a PEM file, or its text
+    #[arg(
+        long,
+        value_name = "KEYS",
+        env = "DUNLIN_TRUSTED_KEYS",
+        global = true,
+        hide_short_help = true
+    )]
+    pub(crate) trusted_keys: Option<PemSource>,
 }
 
 /// What every command understands.
@@ -170,6 +185,16 @@ Examples:
 
 FILE is what `POST /predict/MODEL` takes: a picture, or a JSON request of the Open Inference Protocol.")]
     Run(RunArgs),
+    /// Run a model on many objects, or on the rows of a file
+    #[command(after_help = "\
+Examples:
+  dunlin batch digits ./pictures --to ./answers          # each file of a folder
+  dunlin batch digits inbox/2026/ --to results/2026      # each object of a prefix in the store
+  dunlin batch iris rows.csv --to ./out --format parquet # each row of a file
+  dunlin batch digits s3://bucket/in/ --to s3://bucket/out
+
+The same words again go on where it was stopped, be it by kill -9, and do nothing twice. docs/batch.md says more.")]
+    Batch(BatchArgs),
     /// Publish a model: an .onnx file, or a directory with a model.toml
     #[command(after_help = "\
 Examples:
@@ -215,6 +240,33 @@ Examples:
 
 Versions that an alias names, or could be rolled back to, stay. Publishing may go on meanwhile.")]
     Gc(GcArgs),
+    /// Make a key that signs versions
+    #[command(after_help = "\
+Examples:
+  dunlin key new team.pem            # the secret key, and team.pem.pub for those who check
+  dunlin push digits/ --sign-key team.pem
+  dunlin serve --trusted-keys team.pem.pub
+
+The key is of the curve P-256, as `model_signing` takes it. docs/security.md says how keys take over from each other.")]
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Sign a version that is published already
+    #[command(after_help = "\
+Examples:
+  dunlin sign digits@3 --sign-key next.pem
+
+A version may have signatures of several keys; a host wants one of a key that it trusts.")]
+    Sign(SignArgs),
+    /// Check a version: its signatures, and every byte of its files
+    #[command(after_help = "\
+Examples:
+  dunlin verify digits@3 --trusted-keys team.pem.pub
+  dunlin verify digits                               # files only: without keys no signature is checked
+
+It says what was checked. Exit code 8: no trusted key has signed it; 6: a file is damaged.")]
+    Verify(VerifyArgs),
     /// Give an alias to a version
     #[command(after_help = "\
 Examples:
@@ -335,6 +387,29 @@ pub(crate) struct RunArgs {
     pub(crate) timing: bool,
 }
 
+/// `dunlin batch`
+#[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    /// MODEL, MODEL@VERSION or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: ModelRef,
+    /// A file of rows (.jsonl, .csv, .parquet) or a folder; a prefix of the store; or a URL of either
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// Where results go: a prefix of the store, a folder (./…, /…), or a URL
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) to: String,
+    /// How answers of rows are written: jsonl, csv or parquet [default: as the rows are]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<dunlin_jobs::Format>,
+    /// Rows that one part of the results answers
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) part_rows: u32,
+    /// Threads that run the model [default: a core each]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+}
+
 /// `dunlin push`
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
@@ -350,6 +425,49 @@ pub(crate) struct PushArgs {
     /// Point this alias to the new version
     #[arg(long, value_name = "ALIAS")]
     pub(crate) alias: Option<Alias>,
+    /// Sign the version with this secret key: a PEM file, or its text
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "DUNLIN_SIGN_KEY",
+        hide_env_values = true
+    )]
+    pub(crate) sign_key: Option<PemSource>,
+}
+
+/// `dunlin key`
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Write a new secret key to a file, and its public key to FILE.pub
+    New {
+        /// The file; it must not exist
+        #[arg(value_name = "FILE")]
+        path: PathBuf,
+    },
+}
+
+/// `dunlin sign`
+#[derive(Debug, Args)]
+pub(crate) struct SignArgs {
+    /// MODEL@VERSION
+    #[arg(value_name = "MODEL@VERSION")]
+    pub(crate) model: ModelRef,
+    /// The secret key: a PEM file, or its text
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "DUNLIN_SIGN_KEY",
+        hide_env_values = true
+    )]
+    pub(crate) sign_key: PemSource,
+}
+
+/// `dunlin verify`
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// MODEL, MODEL@VERSION or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: ModelRef,
 }
 
 /// `dunlin compile`

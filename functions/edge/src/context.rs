@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dunlin_registry::Registry;
+use dunlin_registry::{PemSource, Registry, TrustedKeys};
 use dunlin_storage::{Store, StoreOptions};
 
 use crate::cli::StoreArgs;
@@ -38,6 +38,22 @@ impl Context {
     /// Opens the registry over the store.
     pub(crate) async fn registry(&self) -> Result<Registry, Failure> {
         Ok(Registry::new(self.store_at(&self.url()?).await?))
+    }
+
+    /// As [`registry`](Self::registry), for what runs models: with trusted keys, only versions that
+    /// one of them has signed.
+    pub(crate) async fn trusting_registry(&self) -> Result<Registry, Failure> {
+        let registry = self.registry().await?;
+        Ok(match self.trusted_keys()? {
+            Some(keys) => registry.trusting(Arc::new(keys)),
+            None => registry,
+        })
+    }
+
+    /// The keys that `--trusted-keys` names.
+    pub(crate) fn trusted_keys(&self) -> Result<Option<TrustedKeys>, Failure> {
+        let keys = self.store.trusted_keys.as_ref();
+        Ok(keys.map(PemSource::trusted_keys).transpose()?)
     }
 
     /// Opens a store with the settings of this process.

@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Corrupt = 6,
     /// The address can't be listened on.
     Listen = 7,
+    /// No trusted key has signed the version.
+    Untrusted = 8,
 }
 
 /// A failure: what, where, and the cure, in one line.
@@ -137,16 +139,35 @@ impl From<dunlin_publishing::Error> for Failure {
 
 impl From<dunlin_serving::Error> for Failure {
     fn from(error: dunlin_serving::Error) -> Self {
-        use dunlin_serving::ErrorKind as Kind;
+        serving(error.kind()).failure(error.chain())
+    }
+}
+
+impl From<dunlin_jobs::Error> for Failure {
+    fn from(error: dunlin_jobs::Error) -> Self {
+        use dunlin_jobs::ErrorKind as Kind;
         let exit = match error.kind() {
-            Kind::InvalidName => Exit::Usage,
-            Kind::ModelNotFound | Kind::VersionNotFound | Kind::AliasNotFound => Exit::NotFound,
-            Kind::InvalidRequest | Kind::TooLarge | Kind::UnsupportedMedia => Exit::Invalid,
-            Kind::ModelUnusable => Exit::Corrupt,
-            Kind::Store => Exit::Store,
+            Kind::NotFound => Exit::NotFound,
+            Kind::Invalid => Exit::Invalid,
+            Kind::OtherJob => Exit::Usage,
+            Kind::Storage(kind) => storage(kind),
+            Kind::Serving(kind) => serving(kind),
             _ => Exit::Failed,
         };
-        exit.failure(error.chain())
+        exit.failure(error.to_string())
+    }
+}
+
+fn serving(kind: dunlin_serving::ErrorKind) -> Exit {
+    use dunlin_serving::ErrorKind as Kind;
+    match kind {
+        Kind::InvalidName => Exit::Usage,
+        Kind::ModelNotFound | Kind::VersionNotFound | Kind::AliasNotFound => Exit::NotFound,
+        Kind::InvalidRequest | Kind::TooLarge | Kind::UnsupportedMedia => Exit::Invalid,
+        Kind::ModelUnusable => Exit::Corrupt,
+        Kind::Untrusted => Exit::Untrusted,
+        Kind::Store => Exit::Store,
+        _ => Exit::Failed,
     }
 }
 
@@ -164,7 +185,8 @@ fn registry(kind: dunlin_registry::ErrorKind) -> Exit {
         Kind::InvalidName | Kind::InvalidAlias => Exit::Usage,
         Kind::ModelNotFound | Kind::VersionNotFound | Kind::AliasNotFound => Exit::NotFound,
         Kind::InvalidManifest | Kind::Corrupt | Kind::InvalidExamples => Exit::Corrupt,
-        Kind::Unproven => Exit::Invalid,
+        Kind::Untrusted => Exit::Untrusted,
+        Kind::Unproven | Kind::InvalidKey => Exit::Invalid,
         Kind::Storage(kind) => storage(kind),
         _ => Exit::Failed,
     }

@@ -29,6 +29,11 @@ impl Task {
         Self::new(output, what.into(), ProgressBar::new(total), BYTES)
     }
 
+    /// So many inputs to be answered.
+    pub(crate) fn inputs(output: Output, what: impl Into<String>, total: u64) -> Self {
+        Self::new(output, what.into(), ProgressBar::new(total), INPUTS)
+    }
+
     fn new(output: Output, what: String, bar: ProgressBar, style: &str) -> Self {
         let on_terminal = output.shows_progress() && stderr().is_terminal();
         let bar = if on_terminal {
@@ -55,6 +60,11 @@ impl Task {
         Arc::new(move |bytes| bar.inc(bytes))
     }
 
+    /// So much more is done.
+    pub(crate) fn moved(&self, count: u64) {
+        self.bar.inc(count);
+    }
+
     /// Ends the task and says how long it took.
     pub(crate) fn done(self) {
         self.bar.finish_and_clear();
@@ -72,3 +82,4 @@ impl Drop for Task {
 
 const SPINNER: &str = "{spinner} {msg} {elapsed}";
 const BYTES: &str = "{msg} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const INPUTS: &str = "{msg} [{bar:32}] {pos}/{len} {per_sec} {eta}";

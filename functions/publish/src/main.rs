@@ -4,13 +4,14 @@
 //! It is told by S3, direct or through SQS, SNS or `EventBridge`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use clap::Parser;
 use dunlin_lambda::HostArgs;
 use dunlin_lambda::events::Intake;
 use dunlin_publishing::{Upload, UploadOptions};
-use dunlin_registry::Registry;
+use dunlin_registry::{PemSource, Registry};
 use dunlin_serving::batch::{Input, Work};
 use dunlin_storage::key_in_store;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -22,6 +23,14 @@ use serde_json::{Value, json};
 struct Config {
     #[command(flatten)]
     host: HostArgs,
+    /// Sign each version with this secret key: a PEM file, or its text
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "DUNLIN_SIGN_KEY",
+        hide_env_values = true
+    )]
+    sign_key: Option<PemSource>,
 }
 
 #[tokio::main]
@@ -32,7 +41,10 @@ async fn main() -> ExitCode {
 async fn run(config: Config) -> Result<(), Error> {
     config.host.start()?;
     tracing::info!(?config, "starting");
-    let registry = config.host.registry().await?;
+    let mut registry = config.host.registry().await?;
+    if let Some(key) = &config.sign_key {
+        registry = registry.signing(Arc::new(key.signing_key()?));
+    }
     let memory_bytes = config.host.memory_mb << 20;
     lambda_runtime::run(service_fn(move |event| {
         answer(registry.clone(), memory_bytes, event)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use dunlin_registry::{ModelRef, Registry};
+use dunlin_registry::{ModelRef, PemSource, Registry};
 use dunlin_serving::{CaptureOptions, Limits, ServiceOptions};
 use dunlin_storage::{Store, StoreOptions};
 use dunlin_telemetry::LogFormat;
@@ -27,6 +27,9 @@ pub struct HostArgs {
     /// Put the bucket into the path, not the host name [default: true with an endpoint]
     #[arg(long, value_name = "true|false", env = "DUNLIN_S3_PATH_STYLE")]
     s3_path_style: Option<bool>,
+    /// Serve only versions that one of these public keys has signed: a PEM file, or its text
+    #[arg(long, value_name = "KEYS", env = "DUNLIN_TRUSTED_KEYS")]
+    trusted_keys: Option<PemSource>,
     /// What to log, as in `info` or `dunlin_serving=debug,warn`
     #[arg(
         long,
@@ -125,9 +128,13 @@ impl HostArgs {
         Ok(Start::new())
     }
 
-    /// The models of the store.
+    /// The models of the store; with trusted keys, those that one of them has signed.
     pub async fn registry(&self) -> Result<Registry, Error> {
-        Ok(Registry::new(self.open(&self.store).await?))
+        let registry = Registry::new(self.open(&self.store).await?);
+        Ok(match &self.trusted_keys {
+            Some(keys) => registry.trusting(Arc::new(keys.trusted_keys()?)),
+            None => registry,
+        })
     }
 
     /// A store that is reached as the models' is.

@@ -35,6 +35,10 @@ pub enum ErrorKind {
     Conflict,
     /// An examples artifact that can't be read.
     InvalidExamples,
+    /// A key that can't be one, or is not of the kind that signs versions.
+    InvalidKey,
+    /// None of the trusted keys has signed it, or its signature is of other bytes.
+    Untrusted,
     /// The store itself failed; its own error is the source.
     Storage(dunlin_storage::ErrorKind),
 }

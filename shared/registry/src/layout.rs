@@ -2,7 +2,7 @@
 
 use dunlin_storage::ObjectKey;
 
-use crate::{Alias, Digest, Error, Guard, ModelName, Result, Version};
+use crate::{Alias, Digest, Error, Guard, KeyId, ModelName, Result, Version};
 
 pub(crate) const MODELS: &str = "models/";
 
@@ -16,6 +16,21 @@ pub(crate) fn versions(name: &ModelName) -> String {
 
 pub(crate) fn manifest(name: &ModelName, version: Version) -> Result<ObjectKey> {
     key(&format!("models/{name}/versions/{version}.json"))
+}
+
+pub(crate) fn signatures(name: &ModelName, version: Version) -> String {
+    format!("models/{name}/signatures/{version}/")
+}
+
+/// By the bytes of the manifest: of two that race for a number, each has its own.
+pub(crate) fn signature(
+    name: &ModelName,
+    version: Version,
+    manifest: &Digest,
+    by: &KeyId,
+) -> Result<ObjectKey> {
+    let folder = signatures(name, version);
+    key(&format!("{folder}{}.{by}.json", &manifest.hex()[..16]))
 }
 
 pub(crate) fn aliases(name: &ModelName) -> String {

@@ -43,6 +43,7 @@ mod manifest;
 mod names;
 mod reference;
 mod registry;
+mod signature;
 mod timestamp;
 mod trial;
 
@@ -55,6 +56,8 @@ pub use names::{Alias, ModelName, Version};
 pub use reference::{ModelRef, Selector};
 pub use registry::{
     Advance, Collection, Deleted, Outcome, Plan, Registry, Resolution, Retention, Route,
+    SignatureCheck,
 };
+pub use signature::{KeyId, PemSource, PublicKey, SigningKey, TrustedKeys};
 pub use timestamp::rfc3339;
 pub use trial::{Counts, Gates, Guard, Mirrored, Served, Times, Verdict};

@@ -55,6 +55,8 @@ pub enum ErrorKind {
     RunFailed,
     /// A defect of ours.
     Internal,
+    /// None of the keys that this host trusts has signed the version.
+    Untrusted,
     /// The model can't be loaded, or does not give its golden answers.
     ModelUnusable,
     /// The model needs more memory than the cache has.
@@ -67,6 +69,21 @@ pub enum ErrorKind {
     Draining,
     /// The request's time is over.
     Deadline,
+}
+
+impl ErrorKind {
+    /// Whether the same input would fail so again, whenever it comes.
+    pub fn is_the_inputs(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidRequest
+                | Self::InvalidName
+                | Self::TooLarge
+                | Self::UnsupportedMedia
+                | Self::NotJson
+                | Self::RunFailed
+        )
+    }
 }
 
 /// What an error kind means outside.
@@ -122,6 +139,7 @@ pub fn facts(kind: ErrorKind) -> Facts {
             None,
         ),
         K::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "OTHER", None),
+        K::Untrusted => (S::FORBIDDEN, "untrusted", "OTHER", None),
         K::ModelUnusable => (S::SERVICE_UNAVAILABLE, "model_unusable", "OTHER", None),
         K::OutOfMemory => (S::SERVICE_UNAVAILABLE, "out_of_memory", "OTHER", None),
         K::Store => (
@@ -246,6 +264,7 @@ impl From<dunlin_registry::Error> for Error {
             Registry::Conflict => ErrorKind::Conflict,
             Registry::Unproven => ErrorKind::Unproven,
             Registry::NoEarlierState => ErrorKind::NoEarlierState,
+            Registry::Untrusted => ErrorKind::Untrusted,
             Registry::Corrupt
             | Registry::NewerSchema
             | Registry::InvalidManifest

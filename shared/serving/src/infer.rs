@@ -29,8 +29,8 @@ pub enum InferBody {
 
 /// What a piece of work gave: the reply, and how many inferences it was.
 #[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) reply: Encoded,
+pub(crate) struct Done<T = Encoded> {
+    pub(crate) reply: T,
     pub(crate) batch: u64,
 }
 

@@ -27,7 +27,9 @@ use crate::resolve::Resolver;
 use crate::trial::Trials;
 use crate::usage::{CANCELED, Usage};
 use crate::worst::Worst;
-use crate::{Call, Error, ErrorKind, InferBody, PredictBody, Readiness, ServiceOptions, facts};
+use crate::{
+    Call, Error, ErrorKind, InferBody, PredictBody, Readiness, ServiceOptions, facts, predict,
+};
 
 /// The models of a registry, answering requests. One a process, shared by all that ask.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ struct Counting {
 }
 
 impl Counting {
-    fn tell(mut self, result: &Result<Done, Error>, phases: &Phases) {
+    fn tell<T>(mut self, result: &Result<Done<T>, Error>, phases: &Phases) {
         self.told = true;
         let total = self.started.elapsed();
         match result {
@@ -175,6 +177,53 @@ impl Service {
         call: &mut Call,
     ) -> Result<Encoded, Error> {
         self.answer(reference, call, Ask::Predict(body)).await
+    }
+
+    /// As [`predict`](Self::predict) for each body, one after the other by one worker: for bodies
+    /// that are too little work to be handed over one by one. An error is of all of them.
+    pub async fn predict_each(
+        &self,
+        reference: &ModelRef,
+        bodies: Vec<PredictBody>,
+        call: &mut Call,
+    ) -> Result<Vec<Result<Encoded, Error>>, Error> {
+        let named = |error: Error| error.of_model(reference.name.as_str());
+        let _active = self.enter().map_err(named)?;
+        let deadline = self.deadline(call);
+        let loaded = self.loaded(reference, call, deadline).await;
+        let loaded = loaded.map_err(named)?;
+        let counting = Counting {
+            usage: loaded.usage.clone(),
+            started: call.started,
+            told: false,
+        };
+        let (limits, cache) = (
+            self.options.limits.protocol.clone(),
+            self.models.cache.clone(),
+        );
+        let queued = Phases::start(Phase::Queue);
+        let run = move || {
+            let mut phases = Phases::new();
+            queued.stop(&mut phases);
+            let mut batch = 0;
+            let replies = bodies.iter().map(|body| {
+                let done = predict::predict(&loaded, body, &limits, &mut phases, None)?;
+                batch += done.batch;
+                Ok(done.reply)
+            });
+            let reply: Vec<_> = replies.collect();
+            if loaded.has_grown() {
+                cache.trim();
+            }
+            (Done { reply, batch }, phases)
+        };
+        let result = self.workers.run(deadline, run).await;
+        let result = result.map(|(done, phases)| {
+            call.phases.merge(&phases);
+            done
+        });
+        counting.tell(&result, &call.phases);
+        result.map(|done| done.reply).map_err(named)
     }
 
     /// `resolve` → (`fetch` → `verify` → `load` → `warm`) → `queue` → `decode` → `infer` → `encode`.

@@ -1,6 +1,7 @@
 //! The commands, each in a file of its own.
 
 mod alias;
+mod batch;
 mod bench;
 mod compile;
 mod cost;
@@ -9,6 +10,7 @@ mod doctor;
 mod gc;
 mod guard;
 mod inspect;
+mod key;
 mod ls;
 pub(crate) mod push;
 mod release;
@@ -18,7 +20,9 @@ mod run;
 pub(crate) mod serve;
 mod shadow;
 mod show;
+mod sign;
 mod source;
+mod verify;
 mod version;
 
 use crate::cli::Command;
@@ -30,12 +34,16 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     match command {
         Command::Serve(arguments) => serve::serve(arguments, context).await,
         Command::Run(arguments) => run::run(arguments, context).await,
+        Command::Batch(arguments) => batch::batch(arguments, context).await,
         Command::Push(arguments) => push::push(arguments, context).await,
         Command::Compile(arguments) => compile::compile(arguments, context).await,
         Command::Ls => ls::ls(context).await,
         Command::Show(arguments) => show::show(arguments, context).await,
         Command::Rm(arguments) => rm::rm(arguments, context).await,
         Command::Gc(arguments) => gc::gc(arguments, context).await,
+        Command::Key { command } => key::key(command, context),
+        Command::Sign(arguments) => sign::sign(arguments, context).await,
+        Command::Verify(arguments) => verify::verify(arguments, context).await,
         Command::Promote(arguments) => release::promote(arguments, context).await,
         Command::Canary(arguments) => release::canary(arguments, context).await,
         Command::Rollback(arguments) => release::roll_back(arguments, context).await,

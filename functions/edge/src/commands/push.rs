@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dunlin_publishing::{Candidate, CompileOptions, ProveOptions, Verified};
 use dunlin_registry::{Alias, Manifest, Registry, Version};
@@ -26,7 +27,10 @@ struct Pushed {
 
 pub(crate) async fn push(arguments: PushArgs, context: &Context) -> Result<(), Failure> {
     // First of all the store: a long proof is for nothing when there is none.
-    let registry = context.registry().await?;
+    let mut registry = context.registry().await?;
+    if let Some(key) = &arguments.sign_key {
+        registry = registry.signing(Arc::new(key.signing_key()?));
+    }
     let (path, name, examples) = (arguments.path, arguments.name, arguments.examples);
     let candidate = move || read(&path, name.as_deref(), &examples);
     let (manifest, notes) = publish(&registry, context.output, candidate).await?;

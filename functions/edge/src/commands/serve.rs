@@ -120,7 +120,7 @@ pub(crate) async fn serve(arguments: ServeArgs, context: &Context) -> Result<(),
     let mut signals = Signals::new()?;
     let deployed = arguments.deployed()?;
     let begun = Instant::now();
-    let registry = context.registry().await?;
+    let registry = context.trusting_registry().await?;
     let open = begun.elapsed();
     let listener = net::listen(&arguments.listen).await?;
     if context.is_default_store() {

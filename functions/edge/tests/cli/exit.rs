@@ -8,3 +8,4 @@ pub(crate) const INVALID: i32 = 4;
 pub(crate) const STORE: i32 = 5;
 pub(crate) const CORRUPT: i32 = 6;
 pub(crate) const LISTEN: i32 = 7;
+pub(crate) const UNTRUSTED: i32 = 8;

@@ -1,8 +1,10 @@
 //! The built `dunlin`, as a person and a script use it.
 
+mod batch;
 mod commands;
 mod deploy;
 mod exit;
 mod process;
 mod release;
+mod sign;
 mod trouble;

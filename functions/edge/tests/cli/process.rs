@@ -81,6 +81,16 @@ impl Dunlin {
         end(command, input)
     }
 
+    /// A process that the caller ends.
+    pub(crate) fn spawn(&self, arguments: &[String]) -> Child {
+        let mut command = self.command(env!("CARGO_BIN_EXE_dunlin"));
+        command
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().expect("the program starts")
+    }
+
     /// As [`run`](Self::run), with files of at most so many KiB.
     #[cfg(unix)]
     pub(crate) fn run_limited(&self, arguments: &[&str], kib: u32, code: i32) -> Ended {

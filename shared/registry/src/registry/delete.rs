@@ -77,7 +77,8 @@ impl Registry {
         }
         let key = layout::manifest(name, version)?;
         let deleted = self.store.delete(&key).await;
-        deleted.map_err(|error| Error::storage(format_args!("delete {}", key.as_str()), error))
+        deleted.map_err(|error| Error::storage(format_args!("delete {}", key.as_str()), error))?;
+        self.delete_signatures(name, version).await
     }
 
     /// Takes a deleted version out of an alias.

@@ -7,6 +7,7 @@ mod kept;
 mod publish;
 mod releases;
 mod resolve;
+mod signatures;
 mod trials;
 
 use std::sync::Arc;
@@ -19,20 +20,28 @@ use dunlin_storage::{
 pub use collect::{Collection, Retention};
 pub use delete::Deleted;
 pub use resolve::{Resolution, Route};
+pub use signatures::SignatureCheck;
 pub use trials::{Advance, Outcome, Plan};
 
+use crate::signature::{SigningKey, TrustedKeys};
 use crate::{Artifact, Digest, Error, ErrorKind, Manifest, ModelName, Result, Version, layout};
 
 /// The models that a store holds. Cheap to clone; every method may be called from many tasks.
 #[derive(Debug, Clone)]
 pub struct Registry {
     store: Arc<dyn Store>,
+    signer: Option<Arc<SigningKey>>,
+    trusted: Option<Arc<TrustedKeys>>,
 }
 
 impl Registry {
     /// The models in this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self {
+            store,
+            signer: None,
+            trusted: None,
+        }
     }
 
     /// Where they are kept.
@@ -76,8 +85,19 @@ impl Registry {
         Ok(versions)
     }
 
-    /// The manifest of a version.
+    /// The manifest of a version; see [`trusting`](Self::trusting) for who must have signed it.
     pub async fn manifest(&self, name: &ModelName, version: Version) -> Result<Manifest> {
+        let (manifest, document) = self.manifest_document(name, version).await?;
+        self.check_trust(&manifest, &document).await?;
+        Ok(manifest)
+    }
+
+    /// The manifest of a version, and its bytes.
+    async fn manifest_document(
+        &self,
+        name: &ModelName,
+        version: Version,
+    ) -> Result<(Manifest, Bytes)> {
         let key = layout::manifest(name, version)?;
         let Some(object) = self.get(&key).await? else {
             return Err(self.no_version(name, version).await);
@@ -94,7 +114,7 @@ impl Registry {
                 ),
             ));
         }
-        Ok(manifest)
+        Ok((manifest, object.bytes))
     }
 
     /// The bytes of an artifact, checked: what doesn't have the manifest's digest and size is

@@ -225,6 +225,9 @@ impl Registry {
     async fn store_manifest(&self, manifest: &Manifest) -> Result<bool> {
         let key = layout::manifest(&manifest.name, manifest.version)?;
         let bytes = manifest.to_json()?;
+        if let Some(signer) = &self.signer {
+            self.store_signature(signer, manifest, &bytes).await?;
+        }
         match self
             .store
             .put(&key, bytes.clone(), PutCondition::IfAbsent)

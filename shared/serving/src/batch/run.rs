@@ -283,7 +283,7 @@ impl Batch {
         };
         let reply = match self.service.predict(model, body, &mut call).await {
             Ok(reply) => reply,
-            Err(error) if is_the_inputs(error.kind()) => {
+            Err(error) if error.kind().is_the_inputs() => {
                 return self.bury(known, error.kind(), &error.chain()).await;
             }
             Err(error) => return Err(error),
@@ -363,19 +363,6 @@ impl Known<'_> {
             via: self.work.via.as_ref().map(ToString::to_string),
         }
     }
-}
-
-/// Whether the same input would fail so again, whenever it comes.
-fn is_the_inputs(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::InvalidRequest
-            | ErrorKind::InvalidName
-            | ErrorKind::TooLarge
-            | ErrorKind::UnsupportedMedia
-            | ErrorKind::NotJson
-            | ErrorKind::RunFailed
-    )
 }
 
 /// The path of one store within another: empty, or with a slash at its end.

@@ -1,0 +1,33 @@
+//! `dunlin sign`: one more signature for a version.
+
+use dunlin_registry::Selector;
+use serde::Serialize;
+
+use crate::cli::SignArgs;
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+
+#[derive(Serialize)]
+struct Signed {
+    model: String,
+    key: String,
+}
+
+pub(crate) async fn sign(arguments: SignArgs, context: &Context) -> Result<(), Failure> {
+    let key = arguments.sign_key.signing_key()?;
+    let Selector::Version(version) = arguments.model.selector else {
+        return Err(Exit::Usage.failure(format!(
+            "{} is not one version; say which, as in {}@3",
+            arguments.model, arguments.model.name
+        )));
+    };
+    let registry = context.registry().await?;
+    registry.sign(&arguments.model.name, version, &key).await?;
+    let signed = Signed {
+        model: arguments.model.to_string(),
+        key: key.public().id().to_string(),
+    };
+    context.output.answer(&signed, || {
+        format!("signed {} with key {}\n", signed.model, signed.key)
+    })
+}
