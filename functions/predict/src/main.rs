@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dunlin_lambda::{HostArgs, Meter, ModelArgs};
-use dunlin_serving::{Service, router};
+use dunlin_serving::{Later, Service, router};
 use lambda_http::Error;
 
 /// Serve models as a Lambda function. The environment is the usual place for all of this.
@@ -19,6 +19,10 @@ struct Config {
     host: HostArgs,
     #[command(flatten)]
     models: ModelArgs,
+    /// Store requests with "Prefer: respond-async" for the function `batch`, which is told of them
+    #[arg(long, env = "DUNLIN_LATER", value_name = "true|false", num_args = 0..=1, require_equals = true,
+          default_value_t = false, default_missing_value = "true")]
+    later: bool,
 }
 
 #[tokio::main]
@@ -31,7 +35,9 @@ async fn run(config: Config) -> Result<(), Error> {
     tracing::info!(?config, "starting");
     let registry = config.host.registry().await?;
     start.done("open");
-    let service = Service::new(registry, config.models.service_options(&config.host));
+    let mut options = config.models.service_options(&config.host);
+    options.later = config.later.then_some(Later::Events);
+    let service = Service::new(registry, options);
     dunlin_lambda::warm(&service, config.models.warm_time()).await;
     start.done("preload");
     let meter = Meter::new(&service, &config.host, &start);

@@ -86,6 +86,23 @@ impl ErrorKind {
     }
 }
 
+impl ErrorKind {
+    /// The kind of an input's own fault, by its word.
+    pub(crate) fn of_input(word: &str) -> Self {
+        [
+            Self::InvalidRequest,
+            Self::InvalidName,
+            Self::TooLarge,
+            Self::UnsupportedMedia,
+            Self::NotJson,
+            Self::RunFailed,
+        ]
+        .into_iter()
+        .find(|kind| facts(*kind).word == word)
+        .unwrap_or(Self::Internal)
+    }
+}
+
 /// What an error kind means outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {

@@ -16,6 +16,7 @@
 //! | which requests are too short to be worth another thread | `pace` |
 //! | `decode` → `infer` → `encode` | `infer`, `predict` |
 //! | inputs of events → results in storage, each once | [`batch`] |
+//! | requests whose answer is asked for later | `later` |
 //! | errors → status, kind word, metric label: one function | `error` |
 //! | counters → `/metrics` and statistics | `metrics`, `usage`, `statistics` |
 //! | what the service tells of its models | `catalog` |
@@ -53,6 +54,7 @@ mod compare;
 mod error;
 mod http;
 mod infer;
+mod later;
 mod load;
 mod metrics;
 mod mirror;
@@ -76,6 +78,7 @@ pub use http::{
     Access, Deadline, Route, admin_router, admin_routes, router, router_with_admin, routes,
 };
 pub use infer::InferBody;
+pub use later::Later;
 pub use options::{CaptureOptions, Limits, ServiceOptions};
 pub use predict::PredictBody;
 pub use readiness::Readiness;

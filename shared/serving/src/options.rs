@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use dunlin_registry::ModelRef;
 
+use crate::Later;
+
 /// How a [`Service`](crate::Service) is set up. `Default` suits a server on this machine.
 #[derive(Debug, Clone)]
 pub struct ServiceOptions {
@@ -35,6 +37,9 @@ pub struct ServiceOptions {
     pub retry_failed: Duration,
     /// What is kept of requests' payloads. Default: nothing.
     pub capture: CaptureOptions,
+    /// Who answers requests with `Prefer: respond-async`; `None`: they are answered at once, as
+    /// all others. Default: `None`.
+    pub later: Option<Later>,
     /// Bounds on what comes from outside.
     pub limits: Limits,
 }
@@ -100,6 +105,7 @@ impl Default for ServiceOptions {
             prove_time: Duration::from_secs(2),
             retry_failed: Duration::from_secs(10),
             capture: CaptureOptions::default(),
+            later: None,
             limits: Limits::default(),
         }
     }

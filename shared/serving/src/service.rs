@@ -18,6 +18,7 @@ use crate::cache::ModelCache;
 use crate::capture::Capture;
 use crate::http::Budget;
 use crate::infer::Done;
+use crate::later::Running;
 use crate::load::{Loaded, Loader};
 use crate::metrics::Metrics;
 use crate::mirror::Mirror;
@@ -44,6 +45,7 @@ pub struct Service {
     pub(crate) capture: Capture,
     probe: StoreProbe,
     budget: Budget,
+    pub(crate) running: Running,
     preloaded: Vec<AtomicBool>,
     draining: AtomicBool,
     /// Requests that are being answered.
@@ -120,6 +122,7 @@ impl Service {
             metrics,
             probe: StoreProbe::default(),
             budget: Budget::new(options.limits.bodies_bytes),
+            running: Running::default(),
             preloaded: options
                 .preload
                 .iter()

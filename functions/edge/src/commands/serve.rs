@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use dunlin_registry::ModelRef;
-use dunlin_serving::{Access, Service, ServiceOptions, router, router_with_admin};
+use dunlin_serving::{Access, Later, Service, ServiceOptions, router, router_with_admin};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -73,6 +73,16 @@ pub(crate) struct ServeArgs {
     /// Days until `dunlin gc` removes them
     #[arg(long, value_name = "N", env = "DUNLIN_CAPTURE_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     capture_days: u32,
+    /// Requests with "Prefer: respond-async" that are answered in the background at one time
+    /// [default: 0: such requests are answered at once, as all others]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "DUNLIN_LATER",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    later: usize,
     /// How long running requests may take to end after SIGTERM, in seconds
     #[arg(
         long,
@@ -209,6 +219,7 @@ impl ServeArgs {
     fn service_options(&self) -> ServiceOptions {
         let mut options = ServiceOptions {
             preload: self.preload.clone(),
+            later: (self.later > 0).then_some(Later::Here(self.later)),
             ..ServiceOptions::default()
         };
         if let Some(workers) = self.workers {

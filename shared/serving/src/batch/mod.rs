@@ -20,7 +20,7 @@
 //! - All else (the store in trouble, a model that does not load, no time left) is *returned*: the
 //!   caller gives the input back to where it came from, and it comes again.
 
-mod record;
+pub(crate) mod record;
 mod route;
 mod run;
 mod work;

@@ -40,7 +40,7 @@ pub(super) fn is_own(key: &str) -> bool {
 
 /// What an input is called in keys and documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Name {
+pub(crate) enum Name {
     Object { key: ObjectKey, etag: Option<ETag> },
     Message(String),
 }
@@ -87,7 +87,7 @@ impl Name {
     }
 }
 
-fn folder(model: &ModelRef) -> String {
+pub(crate) fn folder(model: &ModelRef) -> String {
     match &model.selector {
         Selector::Default => format!("{}/default", model.name),
         Selector::Version(version) => format!("{}/{version}", model.name),
@@ -95,12 +95,25 @@ fn folder(model: &ModelRef) -> String {
     }
 }
 
+/// Where the result and the dead letter of an object are, by its key and its content's tag.
+pub(crate) fn places(
+    model: &ModelRef,
+    object: &str,
+    tag: &str,
+) -> Result<(ObjectKey, ObjectKey), Error> {
+    let path = format!("{}/{object}/{tag}.json", folder(model));
+    Ok((
+        key(&format!("results/{path}"))?,
+        key(&format!("dead-letters/{path}"))?,
+    ))
+}
+
 fn key(text: &str) -> Result<ObjectKey, Error> {
     ObjectKey::new(text).map_err(|error| Error::new(ErrorKind::InvalidName, error))
 }
 
 /// Tells contents of one key apart.
-fn tag(text: &str) -> String {
+pub(crate) fn tag(text: &str) -> String {
     digest(text)[..16].to_owned()
 }
 

@@ -12,6 +12,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::record::{self, Address, Name};
 use super::{Input, Outcome, Routes, Work};
+use crate::later::model_of;
 use crate::{Call, Error, ErrorKind, PredictBody, Service, facts};
 
 /// Time that an input needs at least, before any was seen.
@@ -44,6 +45,8 @@ struct Known<'a> {
     work: &'a Work,
     model: Option<ModelRef>,
     name: Name,
+    /// Of an object: where it is.
+    url: Option<String>,
     body: Option<&'a Bytes>,
 }
 
@@ -109,7 +112,8 @@ impl Batch {
         Ok(works)
     }
 
-    async fn in_time(&self, work: &Work, deadline: Option<Instant>) -> Outcome {
+    /// Answers one input, unless too little time is left.
+    pub(crate) async fn in_time(&self, work: &Work, deadline: Option<Instant>) -> Outcome {
         let started = Instant::now();
         let needed = LEAST.max(Duration::from_millis(self.slowest.load(Ordering::Relaxed)) * 5 / 4);
         if deadline.is_some_and(|deadline| started + needed > deadline) {
@@ -147,6 +151,7 @@ impl Batch {
                     work,
                     model,
                     name: Name::Message(id.clone()),
+                    url: None,
                     body: Some(body),
                 };
                 let content_type = content_type.clone();
@@ -158,6 +163,7 @@ impl Batch {
                     work,
                     model,
                     name: Name::Message(id.clone()),
+                    url: None,
                     body: Some(body),
                 };
                 self.bury(&known, ErrorKind::InvalidRequest, reason).await
@@ -181,6 +187,7 @@ impl Batch {
             work,
             model: model.clone(),
             name: Name::Message(text),
+            url: None,
             body: None,
         };
         let own = match bucket {
@@ -208,13 +215,24 @@ impl Batch {
                     .await;
             }
         };
+        // A request that was stored to be answered later names its model, and is named below the
+        // service's own store, by whomever it is answered.
+        let own = self
+            .own
+            .as_deref()
+            .and_then(|own| key.as_str().strip_prefix(own));
+        let (named, model) = match own.and_then(|own| Some((own, model_of(own)?))) {
+            Some((own, asked)) => (ObjectKey::new(own).map_err(trouble)?, Some(asked)),
+            None => (key.clone(), model.clone()),
+        };
         let known = |etag| Known {
             work,
             model: model.clone(),
             name: Name::Object {
-                key: key.clone(),
+                key: named.clone(),
                 etag,
             },
+            url: Some(format!("{}/{key}", self.inputs.url().trim_end_matches('/'))),
             body: None,
         };
         let object = match self.inputs.get(&key).await {
@@ -230,8 +248,12 @@ impl Batch {
             }
         };
         let ending = Path::new(key.as_str()).extension();
-        let json = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-        let content_type = json.then(|| "application/json".to_owned());
+        let is = |wanted: &str| ending.is_some_and(|ending| ending.eq_ignore_ascii_case(wanted));
+        let content_type = match (is("json"), is("txt")) {
+            (true, _) => Some("application/json".to_owned()),
+            (_, true) => Some("text/plain".to_owned()),
+            _ => None,
+        };
         let known = known(Some(object.meta.etag));
         self.answer(&known, object.bytes, content_type, deadline)
             .await
@@ -288,7 +310,7 @@ impl Batch {
             }
             Err(error) => return Err(error),
         };
-        let document = record::result(&known.address(&self.inputs), model, &call.id, &reply.body)?;
+        let document = record::result(&known.address(), model, &call.id, &reply.body)?;
         let put = store.put(&result, document, PutCondition::IfAbsent).await;
         let already = match put {
             Ok(_) => false,
@@ -308,7 +330,7 @@ impl Batch {
     ) -> Result<Outcome, Error> {
         let model = known.model.as_ref();
         let letter = known.name.letter(model)?;
-        let address = known.address(&self.inputs);
+        let address = known.address();
         let document = record::letter(&address, model, facts(kind).word, reason, known.body)?;
         let store = self.service.registry().store();
         match store.put(&letter, document, PutCondition::IfAbsent).await {
@@ -346,13 +368,12 @@ fn tell(work: &Work, outcome: &Outcome, took: Duration) {
 }
 
 impl Known<'_> {
-    fn address(&self, inputs: &Arc<dyn Store>) -> Address {
+    fn address(&self) -> Address {
         let (object, etag, message) = match &self.name {
-            Name::Object { key, etag } => {
-                let url = inputs.url();
-                let object = format!("{}/{key}", url.trim_end_matches('/'));
+            Name::Object { etag, .. } => {
+                let object = self.url.clone();
                 let etag = etag.as_ref().map(|etag| etag.as_str().to_owned());
-                (Some(object), etag, None)
+                (object, etag, None)
             }
             Name::Message(id) => (None, None, Some(id.clone())),
         };

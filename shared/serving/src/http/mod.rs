@@ -3,12 +3,13 @@
 //! - `envelope`: request ids, limits on URI and headers, panics, error bodies, the log line.
 //! - `request`: paths, headers and bodies in. `reply`: answers out.
 //! - `admin`: what changes the store, behind an access of its own.
-//! - `health`, `models`, `infer`, `predict`, `repository`, `metrics`: the handlers.
+//! - `health`, `models`, `infer`, `predict`, `later`, `repository`, `metrics`: the handlers.
 
 mod admin;
 mod envelope;
 mod health;
 mod infer;
+mod later;
 mod metrics;
 mod models;
 mod predict;
@@ -81,6 +82,7 @@ const ROUTES: &[Route] = &[
     }),
     // The people's API.
     route("POST", "/predict/{model}", || post(predict::predict)),
+    route("GET", "/predict/{model}/later/{id}", || get(later::look)),
     // Prometheus.
     route("GET", "/metrics", || get(metrics::metrics)),
 ];

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 
-use super::reply;
 use super::request::{Named, content_type, header_length, read};
+use super::{later, reply};
 use crate::{Call, Error, PredictBody, Service};
 
 /// A picture or JSON as it is; labels and scores, or tensors, back.
@@ -29,6 +29,9 @@ pub(super) async fn predict(
         content_type: content_type(&headers),
         header_length,
     };
+    if let Some(later) = later::wanted(&service, &headers) {
+        return later::accept(&service, later, &reference, body).await;
+    }
     let encoded = service.predict(&reference, body, &mut call).await?;
     Ok(reply::inference(encoded, &call.phases))
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod batch;
 mod errors;
+mod later;
 mod life;
 mod predict;
 mod protocol;
