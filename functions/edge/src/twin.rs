@@ -19,7 +19,7 @@ use crate::template::DeployedRoute;
 pub(crate) fn has_admin(deployed: &[DeployedRoute]) -> bool {
     deployed
         .iter()
-        .any(|route| admin_routes().iter().any(|ours| ours.path == route.path))
+        .any(|route| admin_routes().any(|ours| ours.path == route.path))
 }
 
 /// `all`, behind these routes; what is not among them gets the API's own answer.
@@ -27,7 +27,6 @@ pub(crate) fn twin(all: &Router, deployed: &[DeployedRoute]) -> Result<Router, F
     let mut methods: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for route in deployed {
         let known = routes()
-            .iter()
             .chain(admin_routes())
             .any(|ours| ours.path == route.path && ours.method == route.method);
         if !known {

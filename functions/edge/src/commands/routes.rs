@@ -16,15 +16,14 @@ struct Listed {
 }
 
 pub(crate) fn routes(context: &Context) -> Result<(), Failure> {
-    let listed = |table: &'static [Route], admin| {
-        table.iter().map(move |route| Listed {
-            method: route.method,
-            path: route.path,
-            admin,
-        })
+    let listed = |route: &Route, admin| Listed {
+        method: route.method,
+        path: route.path,
+        admin,
     };
-    let all: Vec<Listed> = listed(public_routes(), false)
-        .chain(listed(admin_routes(), true))
+    let all: Vec<Listed> = public_routes()
+        .map(|route| listed(route, false))
+        .chain(admin_routes().map(|route| listed(route, true)))
         .collect();
     context.output.answer(&all, || {
         let row = |route: &Listed| vec![route.method.to_owned(), route.path.to_owned()];

@@ -88,13 +88,13 @@ const ROUTES: &[Route] = &[
 ];
 
 /// Every route of [`router`].
-pub fn routes() -> &'static [Route] {
-    ROUTES
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter()
 }
 
 /// Every route of [`admin_router`].
-pub fn admin_routes() -> &'static [Route] {
-    admin::ROUTES
+pub fn admin_routes() -> impl Iterator<Item = &'static Route> {
+    admin::ROUTES.iter().chain(trial::ROUTES)
 }
 
 /// The one router of all hosts.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use dunlin_registry::{Advance, Alias, ModelName, Plan, Shadow, Version};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,12 @@ pub(super) const ROUTES: &[Route] = &[
     route(
         "PUT",
         "/admin/models/{model}/aliases/{alias}/shadow",
-        || put(set_shadow).delete(end_shadow),
+        || put(set_shadow),
+    ),
+    route(
+        "DELETE",
+        "/admin/models/{model}/aliases/{alias}/shadow",
+        || delete(end_shadow),
     ),
     route("GET", "/admin/models/{model}/differences", || {
         get(differences)
