@@ -27,6 +27,8 @@ pub enum ErrorKind {
     AliasNotFound,
     /// No such path.
     RouteNotFound,
+    /// No request is stored under this id.
+    RequestNotFound,
     /// The path does not answer this method.
     MethodNotAllowed,
     /// The caller has not shown that it may change anything.
@@ -127,6 +129,7 @@ pub fn facts(kind: ErrorKind) -> Facts {
         K::VersionNotFound => (S::NOT_FOUND, "version_not_found", "OTHER", None),
         K::AliasNotFound => (S::NOT_FOUND, "alias_not_found", "OTHER", None),
         K::RouteNotFound => (S::NOT_FOUND, "route_not_found", "OTHER", None),
+        K::RequestNotFound => (S::NOT_FOUND, "request_not_found", "OTHER", None),
         K::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "OTHER", None),
         K::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "OTHER", None),
         K::Conflict => (S::PRECONDITION_FAILED, "conflict", "OTHER", None),

@@ -85,7 +85,7 @@ impl Request {
 
 fn unknown() -> Error {
     Error::new(
-        ErrorKind::RouteNotFound,
+        ErrorKind::RequestNotFound,
         "there is no such request; its answer may have been removed",
     )
 }

@@ -67,7 +67,7 @@ pub(super) async fn look(
 ) -> Result<Response, Error> {
     let Some(later) = service.options().later else {
         return Err(Error::new(
-            ErrorKind::RouteNotFound,
+            ErrorKind::RequestNotFound,
             "this host answers at once, and nothing later",
         ));
     };
