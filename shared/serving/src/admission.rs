@@ -43,7 +43,8 @@ struct Queue {
 
 struct Job {
     state: Arc<AtomicU8>,
-    run: Box<dyn FnOnce() + Send>,
+    /// Answers its caller, once it has left its place: what the caller asks next may take it.
+    run: Box<dyn FnOnce(&Shared) + Send>,
 }
 
 /// Marks a job as unwanted when its caller goes away before it runs.
@@ -83,9 +84,8 @@ impl Shared {
                 if claim.is_ok() {
                     queue.running += 1;
                     drop(queue);
-                    (job.run)();
+                    (job.run)(self);
                     queue = self.lock();
-                    queue.running -= 1;
                 }
             } else if queue.closed {
                 return;
@@ -179,8 +179,10 @@ impl Workers {
         let state = Arc::new(AtomicU8::new(WAITING));
         let job = Job {
             state: state.clone(),
-            run: Box::new(move || {
-                let _ = sender.send(attempt(deadline, work));
+            run: Box::new(move |shared| {
+                let result = attempt(deadline, work);
+                shared.lock().running -= 1;
+                let _ = sender.send(result);
             }),
         };
         self.enqueue(job)?;

@@ -152,16 +152,8 @@ pub(crate) async fn look(
     let Request { key, tag } = Request::of(model, id)?;
     let store = service.registry().store();
     let (result, letter) = record::places(model, key.as_str(), &tag)?;
-    if let Some(bytes) = read(store, &result).await? {
-        let read: Answer<'_> = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
-        return Ok(State::Answered(Bytes::from(read.answer.get().to_owned())));
-    }
-    if let Some(bytes) = read(store, &letter).await? {
-        let letter: Letter = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
-        return Ok(State::Failed(Error::new(
-            ErrorKind::of_input(&letter.kind),
-            letter.reason,
-        )));
+    if let Some(state) = ended(store, &result, &letter).await? {
+        return Ok(state);
     }
     match store.head(&key).await {
         Ok(_) => {
@@ -171,9 +163,31 @@ pub(crate) async fn look(
             }
             Ok(State::Waiting)
         }
-        Err(error) if error.kind() == Storage::NotFound => Err(unknown()),
+        // A request goes once its answer is there: it may have come since.
+        Err(error) if error.kind() == Storage::NotFound => {
+            ended(store, &result, &letter).await?.ok_or_else(unknown)
+        }
         Err(error) => Err(Error::caused(ErrorKind::Store, error)),
     }
+}
+
+/// How a request ended, if it has.
+async fn ended(
+    store: &Arc<dyn Store>,
+    result: &ObjectKey,
+    letter: &ObjectKey,
+) -> Result<Option<State>, Error> {
+    if let Some(bytes) = read(store, result).await? {
+        let read: Answer<'_> = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        let answer = Bytes::from(read.answer.get().to_owned());
+        return Ok(Some(State::Answered(answer)));
+    }
+    if let Some(bytes) = read(store, letter).await? {
+        let letter: Letter = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        let error = Error::new(ErrorKind::of_input(&letter.kind), letter.reason);
+        return Ok(Some(State::Failed(error)));
+    }
+    Ok(None)
 }
 
 fn damaged(error: &serde_json::Error) -> Error {

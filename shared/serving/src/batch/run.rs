@@ -238,13 +238,14 @@ impl Batch {
         let object = match self.inputs.get(&key).await {
             Ok(object) => object,
             Err(error) => {
-                let kind = match error.kind() {
-                    Storage::NotFound => ErrorKind::InvalidRequest,
-                    Storage::TooLarge => ErrorKind::TooLarge,
+                let (kind, why) = match error.kind() {
+                    Storage::NotFound => (ErrorKind::InvalidRequest, "it is not there"),
+                    Storage::TooLarge => (ErrorKind::TooLarge, "it is larger than a host reads"),
                     _ => return Err(trouble(error)),
                 };
-                // What it was is not known; its name is.
-                return self.bury(&known(None), kind, &error.to_string()).await;
+                // What it was is not known; its name is. The reason is the same each time, so that letters are.
+                let reason = format!("{}: {why}", error.object());
+                return self.bury(&known(None), kind, &reason).await;
             }
         };
         let ending = Path::new(key.as_str()).extension();
