@@ -7,6 +7,7 @@ use super::constants::{Constants, Writer};
 use super::ops::{OpRecord, Origins};
 use super::record::{GraphRecord, NodeRecord, Outlet};
 use crate::Limits;
+use crate::check;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::reads_in_place;
 
@@ -109,7 +110,8 @@ pub(super) fn read(
     let mut graph = TypedModel::default();
     graph.nodes.reserve(record.nodes.len());
     for node in &record.nodes {
-        let read = read_node(&graph, node, constants).map_err(|error| error.at(&node.name, ""))?;
+        let read =
+            read_node(&graph, node, constants, limits).map_err(|error| error.at(&node.name, ""))?;
         for (slot, input) in read.inputs.iter().enumerate() {
             let successor = tract_onnx::tract_core::model::InletId::new(read.id, slot);
             graph.nodes[input.node].outputs[input.slot]
@@ -131,6 +133,7 @@ fn read_node(
     graph: &TypedModel,
     record: &NodeRecord,
     constants: &dyn Constants,
+    limits: &Limits,
 ) -> Result<TypedNode> {
     let inputs = outlets(graph, &record.inputs)?;
     let facts: Vec<_> = inputs
@@ -143,6 +146,10 @@ fn read_node(
     })?;
     let mut outputs = tvec![];
     for fact in told {
+        // A kernel makes room for its output before it compares anything with it.
+        if let Some(shape) = fact.shape.as_concrete() {
+            check::elements(shape.iter().copied(), limits)?;
+        }
         outputs.push(tract_onnx::tract_core::model::Outlet {
             fact,
             successors: tvec![],
