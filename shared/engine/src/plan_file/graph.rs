@@ -178,3 +178,26 @@ fn outlets(graph: &TypedModel, records: &[Outlet]) -> Result<Vec<OutletId>> {
     };
     records.iter().map(outlet).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::prelude::DatumExt;
+
+    #[test]
+    fn a_value_beyond_the_limit_is_refused() {
+        for (side, fits) in [(1 << 10, true), (1 << 20, false)] {
+            let mut graph = TypedModel::default();
+            let fact = f32::fact([side, side]);
+            let source = graph.add_source("x", fact).expect("a source");
+            graph.select_output_outlets(&[source]).expect("an output");
+            let mut constants = Writer::default();
+            let record = write(&graph, &Origins::default(), &mut constants).expect("a record");
+            let read = read(&record, &constants, &Limits::default());
+            assert_eq!(
+                read.as_ref().err().map(Error::kind),
+                (!fits).then_some(ErrorKind::TooLarge)
+            );
+        }
+    }
+}
