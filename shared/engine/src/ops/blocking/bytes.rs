@@ -1,0 +1,208 @@
+//! Quantized values: their form in blocked bytes, and what is done on it.
+
+use std::collections::HashSet;
+
+use dunlin_kernels::{Activation, IntegerConv, Steps};
+use tract_onnx::prelude::{OutletId, TractResult, TypedNode};
+use tract_onnx::tract_core::internal::tvec;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::math::Add;
+
+use super::Blocking;
+use crate::ops::chain::{Chain, only_reader};
+use crate::ops::fake_quantize::{self, FakeQuantize};
+use crate::ops::grid::Grid;
+use crate::ops::integer_convolution::IntegerConvolution;
+use crate::ops::steps::{FromBytes, SumOfBytes, ToBytes};
+use crate::ops::window::{Found, Kernel};
+
+impl Blocking<'_> {
+    /// Makes the blocked form of a value that has one in bytes.
+    pub(super) fn unpack(&mut self, outlet: OutletId) -> TractResult<()> {
+        let Some(&(bytes, steps)) = self.bytes.get(&outlet) else {
+            return Ok(());
+        };
+        if !self.blocked.contains_key(&outlet) {
+            let isa = self.isa;
+            let name = format!("{}.numbers", self.old.node(outlet.node).name);
+            let numbers = self.wire(&name, FromBytes { isa, steps }, &[bytes])?;
+            self.blocked.insert(outlet, numbers);
+        }
+        Ok(())
+    }
+
+    /// The same on bytes, where the kernel can; what follows is quantized at once if it is.
+    pub(super) fn integer_convolution(
+        &mut self,
+        found: &Found,
+        chain: &Chain,
+        mut grid: Grid,
+        bias: OutletId,
+    ) -> TractResult<bool> {
+        let (Kernel::Dense(conv), Some(&(input, steps))) =
+            (&found.kernel, self.bytes.get(&found.input))
+        else {
+            return Ok(false);
+        };
+        let isa = self.isa;
+        let mut conv = IntegerConv {
+            conv: conv.clone(),
+            zero: steps.zero_byte(),
+            output: None,
+        };
+        conv.conv.activation = chain.activation;
+        if !conv.is_supported(isa) {
+            return Ok(false);
+        }
+        let quantizer = only_reader(self.old, chain.end).and_then(|node| {
+            let steps = fake_quantize::steps(self.old, node)?.bytes()?;
+            chain.activation.is_bounded().then_some((node, steps))
+        });
+        conv.output = quantizer.map(|(_, steps)| steps);
+        let name = &*self.old.node(chain.end.node).name;
+        let weights = conv.arrange(isa, &grid.steps);
+        let offsets = conv.offsets(isa, &grid.steps);
+        for (at, scale) in grid.scales.iter_mut().enumerate() {
+            *scale *= steps.scale * chain.scale.as_ref().map_or(1.0, |scale| scale[at]);
+        }
+        let mut inputs = tvec!(
+            input,
+            self.constant(&format!("{name}.weights"), &weights)?,
+            self.constant(&format!("{name}.offsets"), &offsets)?,
+            self.lanes(&format!("{name}.factor"), &grid.scales)?,
+            bias,
+        );
+        if let Some(residual) = chain.residual {
+            inputs.push(self.blocked(residual, found.output.channels)?);
+        }
+        let residual = chain.residual.is_some();
+        let op = IntegerConvolution {
+            isa,
+            conv,
+            residual,
+        };
+        let output = self.wire(name, op, &inputs)?;
+        if let Some((node, steps)) = quantizer {
+            self.taken.insert(node.id);
+            self.quantized(node, output, steps);
+        } else {
+            self.blocked.insert(chain.end, output);
+        }
+        Ok(true)
+    }
+
+    /// What a node quantized is there in bytes; all that reads it gives it back as numbers.
+    fn quantized(&mut self, node: &TypedNode, bytes: OutletId, steps: Steps) {
+        for reader in &node.outputs[0].successors {
+            self.bytes.insert(reader.node.into(), (bytes, steps));
+            self.taken.insert(reader.node);
+        }
+    }
+
+    /// Quantizes a value to blocked bytes, where that serves a reader.
+    fn pack(&mut self, node: &TypedNode, steps: Steps) -> TractResult<bool> {
+        let Some(steps) = steps.bytes() else {
+            return Ok(false);
+        };
+        if let Some((terms, activation)) = self.sum_of_bytes(node) {
+            let [a, b] = terms;
+            let op = SumOfBytes {
+                isa: self.isa,
+                terms: [a.1, b.1],
+                activation,
+                steps,
+            };
+            let sum = self.wire(&node.name, op, &[a.0, b.0])?;
+            self.quantized(node, sum, steps);
+            return Ok(true);
+        }
+        let readers = node.outputs[0].successors.iter();
+        let mut values = readers.flat_map(|reader| &self.old.node(reader.node).outputs);
+        let multiplied = values.any(|value| {
+            let mut readers = value.successors.iter();
+            readers.any(|reader| {
+                let node = reader.node;
+                (reader.slot == 0 && self.multiplies_bytes(node)) || self.adds_bytes(node)
+            })
+        });
+        let Some(planes) = self.planes(node.inputs[0]).filter(|_| multiplied) else {
+            return Ok(false);
+        };
+        let from = self.blocked(node.inputs[0], planes.channels)?;
+        let isa = self.isa;
+        let bytes = self.wire(&node.name, ToBytes { isa, steps }, &[from])?;
+        self.quantized(node, bytes, steps);
+        Ok(true)
+    }
+
+    /// Whether a node is a convolution that reads bytes if it can.
+    fn multiplies_bytes(&self, node: usize) -> bool {
+        let found = Found::new(self.old, self.old.node(node), self.isa);
+        let Some(found) = found else { return false };
+        let Kernel::Dense(conv) = &found.kernel else {
+            return false;
+        };
+        // So few channels are read where they lie, as numbers.
+        let few = conv.groups == 1 && conv.inputs <= self.isa.lanes() / 2;
+        let weights = found.constants().ok().filter(|_| !few);
+        weights.is_some_and(|(weights, _)| Grid::of(&weights, conv.outputs).is_some())
+    }
+
+    /// Whether a node adds to a value that is there in bytes.
+    fn adds_bytes(&self, node: usize) -> bool {
+        let node = self.old.node(node);
+        let adds = node.op_as::<TypedBinOp>();
+        adds.is_some_and(|op| op.0.is::<Add>())
+            && node
+                .inputs
+                .iter()
+                .any(|input| self.bytes.contains_key(input))
+    }
+
+    /// The terms and the activation, where a node quantizes a sum of two values in bytes.
+    #[allow(clippy::type_complexity)] // Two terms, each a value and its steps.
+    fn sum_of_bytes(&self, node: &TypedNode) -> Option<([(OutletId, Steps); 2], Activation)> {
+        let sum = |outlet: OutletId| {
+            let node = self.old.node(outlet.node);
+            let op = node.op_as::<TypedBinOp>()?;
+            let [a, b] = *node.inputs else { return None };
+            let terms = [*self.bytes.get(&a)?, *self.bytes.get(&b)?];
+            let same = self.planes(a)? == self.planes(b)?;
+            (same && op.0.is::<Add>() && op.1.is_none()).then_some(terms)
+        };
+        let value = node.inputs[0];
+        if let Some(terms) = sum(value) {
+            return Some((terms, Activation::None));
+        }
+        let first = self.old.node(value.node).inputs.first().copied()?;
+        let terms = sum(first)?;
+        let planes = self.planes(first)?;
+        let taken = HashSet::new();
+        let chain = Chain::follow(self.old, first, &planes, None, false, &taken);
+        let whole = chain.end == value && chain.scale.is_none() && chain.shift.is_none();
+        (whole && chain.activation.is_bounded()).then_some((terms, chain.activation))
+    }
+
+    /// Quantizes and dequantizes a value in the form that it has.
+    pub(super) fn fake_quantize(&mut self, node: &TypedNode, steps: Steps) -> TractResult<()> {
+        if self.pack(node, steps)? {
+            return Ok(());
+        }
+        let input = node.inputs[0];
+        self.unpack(input)?;
+        let blocked = self.blocked.get(&input).copied();
+        let from = blocked.map_or_else(|| self.dense(input), Ok)?;
+        let isa = self.isa;
+        let output = self.wire(&node.name, FakeQuantize { isa, steps }, &[from])?;
+        let forms = if blocked.is_some() {
+            &mut self.blocked
+        } else {
+            &mut self.dense
+        };
+        for reader in &node.outputs[0].successors {
+            forms.insert(reader.node.into(), output);
+            self.taken.insert(reader.node);
+        }
+        Ok(())
+    }
+}
