@@ -1,4 +1,4 @@
-//! Lambda: the HTTP API of Dunlin, read-only on storage. Answers events of API Gateway (HTTP API
+//! Lambda: the HTTP API of Dunlin, which changes no model. Answers events of API Gateway (HTTP API
 //! and REST), of load balancers, and of function URLs.
 //!
 //! The init phase, which has a full core whatever the function's memory, opens the store (TLS,
