@@ -101,7 +101,12 @@ impl Files {
         let failed = |error| self.failed("write", key, error);
         let mut temporary = self.write(bytes, progress).map_err(failed)?;
         for _ in 0..FOLDER_TRIES {
-            self.make_folder(&path).map_err(failed)?;
+            match self.make_folder(&path) {
+                Ok(()) => {}
+                // One above it was removed while it was made.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(error)),
+            }
             let _held = self.lock(key)?;
             let old = match fs::metadata(&path) {
                 Ok(metadata) => Some(self.describe("write", key, &metadata).map_err(|_| {
