@@ -135,7 +135,11 @@ def tensors(entries, values):
         if kind != "tensor_type" or not isinstance(value, TensorProto):
             raise Unsayable(f"{(kind or 'nothing').removesuffix('_type')} values")
         blob = data(value)
-        datatype = DATATYPES[value.data_type]
+        stored = value.data_type
+        # onnx 1.13.1 stored bfloat16 as its bits.
+        if stored == TensorProto.UINT16 and entry.type.tensor_type.elem_type == TensorProto.BFLOAT16:
+            stored = TensorProto.BFLOAT16
+        datatype = DATATYPES[stored]
         records.append({"name": entry.name, "datatype": datatype, "shape": list(value.dims), "bytes": len(blob)})
         blobs.append(blob)
     return records, b"".join(blobs)

@@ -10,6 +10,7 @@ use crate::plans::Plans;
 use crate::portable::{OnnxSource, Portable};
 use crate::signature::Signature;
 use crate::source::{Decoded, Graph};
+use crate::tensor::as_declared;
 use crate::{Limits, LoadOptions, check};
 use bytes::Bytes;
 use dunlin_protocol::{NamedTensor, Tensor, TensorMetadata};
@@ -239,10 +240,10 @@ impl Model {
             .plans
             .get(&shapes, || self.plan(&shapes, ErrorKind::InvalidInput))?;
         let Some(profile) = profile else {
-            return plan.run(inputs, None);
+            return self.declared(plan.run(inputs, None)?);
         };
         let mut times = Vec::new();
-        let outputs = plan.run(inputs, Some(&mut times))?;
+        let outputs = self.declared(plan.run(inputs, Some(&mut times))?)?;
         for (id, time) in times {
             let place = plan.node(id);
             match profile.iter_mut().find(|(known, _)| *known == place) {
@@ -254,6 +255,15 @@ impl Model {
             }
         }
         Ok(outputs)
+    }
+
+    /// A plan's outputs in the datatypes that the model declares.
+    fn declared(&self, outputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        let declared = self.signature.outputs.iter();
+        let pairs = outputs.into_iter().zip(declared);
+        pairs
+            .map(|(tensor, output)| as_declared(tensor, output.datatype))
+            .collect()
     }
 
     fn plan(&self, shapes: &[Vec<usize>], kind: ErrorKind) -> Result<Plan> {

@@ -54,9 +54,7 @@ impl Plan {
             let failed = |error| Error::from_tract(kind, says(shapes), error);
             let mut model = graph.clone();
             for (index, (input, shape)) in inputs.iter().zip(shapes).enumerate() {
-                let datum_type = datum_type(input.datatype)
-                    .ok_or_else(|| Error::unsupported(format!("datatype {}", input.datatype)))?;
-                let fact = InferenceFact::dt_shape(datum_type, shape);
+                let fact = InferenceFact::dt_shape(datum_type(input.datatype), shape);
                 model.set_input_fact(index, fact).map_err(failed)?;
             }
             let typed = model.into_typed().map_err(failed)?;

@@ -123,6 +123,7 @@ fn datatype(value: &pb::ValueInfoProto) -> Result<Datatype> {
         DataType::Int32 => Datatype::Int32,
         DataType::Int64 => Datatype::Int64,
         DataType::Float16 => Datatype::Fp16,
+        DataType::Bfloat16 => Datatype::Bf16,
         DataType::Float => Datatype::Fp32,
         DataType::Double => Datatype::Fp64,
         DataType::String => Datatype::Bytes,
@@ -135,9 +136,9 @@ fn datatype(value: &pb::ValueInfoProto) -> Result<Datatype> {
     })
 }
 
-/// tract's word for a datatype; none for BF16.
-pub(crate) fn datum_type(datatype: Datatype) -> Option<DatumType> {
-    Some(match datatype {
+/// The datatype in which tract computes. It has no bfloat16: that is held as FP32.
+pub(crate) fn datum_type(datatype: Datatype) -> DatumType {
+    match datatype {
         Datatype::Bool => DatumType::Bool,
         Datatype::Uint8 => DatumType::U8,
         Datatype::Uint16 => DatumType::U16,
@@ -148,9 +149,8 @@ pub(crate) fn datum_type(datatype: Datatype) -> Option<DatumType> {
         Datatype::Int32 => DatumType::I32,
         Datatype::Int64 => DatumType::I64,
         Datatype::Fp16 => DatumType::F16,
-        Datatype::Fp32 => DatumType::F32,
+        Datatype::Bf16 | Datatype::Fp32 => DatumType::F32,
         Datatype::Fp64 => DatumType::F64,
         Datatype::Bytes => DatumType::String,
-        Datatype::Bf16 => return None,
-    })
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dunlin_protocol::{Datatype, Element, Tensor};
+use half::bf16;
 use tract_onnx::prelude::{
     Datum, DatumType, IntoArcTensor, IntoTensor, TDim, TValue, Tensor as TractTensor, tensor1,
 };
@@ -27,14 +28,30 @@ pub(crate) fn to_tract(tensor: &Tensor) -> Result<TractTensor> {
         Datatype::Fp32 => plain::<f32>(tensor),
         Datatype::Fp64 => plain::<f64>(tensor),
         Datatype::Bytes => strings(tensor),
-        Datatype::Bf16 => Err(Error::invalid_input("no model takes BF16")
-            .with_cure("send the datatype that the model's metadata names")),
+        Datatype::Bf16 => widened(tensor),
     }
 }
 
 fn plain<T: Element + Datum + Copy>(tensor: &Tensor) -> Result<TractTensor> {
     let values = tensor.values::<T>().map_err(refused)?;
     TractTensor::from_shape(tensor.shape(), &values).map_err(refused_by_tract)
+}
+
+/// bfloat16 is held as float32.
+fn widened(tensor: &Tensor) -> Result<TractTensor> {
+    let values = tensor.values::<bf16>().map_err(refused)?;
+    let wide: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
+    TractTensor::from_shape(tensor.shape(), &wide).map_err(refused_by_tract)
+}
+
+/// An output as the model declares it: a bfloat16, held as float32 until here, is rounded.
+pub(crate) fn as_declared(tensor: Tensor, declared: Datatype) -> Result<Tensor> {
+    if declared != Datatype::Bf16 || tensor.datatype() != Datatype::Fp32 {
+        return Ok(tensor);
+    }
+    let values = tensor.values::<f32>().map_err(malformed)?;
+    let rounded: Vec<bf16> = values.iter().copied().map(bf16::from_f32).collect();
+    Tensor::from_vec(tensor.shape().to_vec(), rounded).map_err(malformed)
 }
 
 /// tract's strings are UTF-8.

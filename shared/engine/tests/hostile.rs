@@ -48,7 +48,7 @@ fn unfit_models_are_refused() {
         ("shapes_disagree", Unsupported, "\"n\" (Add)"),
         ("unknown_op", Unsupported, "\"n\" (ImageDecoder)"),
         ("value_twice", InvalidModel, "value \"y\" is given twice"),
-        ("weight_bfloat16", Unsupported, "BFLOAT16"),
+        ("weight_float8", Unsupported, "FLOAT8E4M3FN"),
         ("weight_huge", TooLarge, "\"w\" (initializer)"),
         ("weight_negative", InvalidModel, "dimension -2 is negative"),
         ("weight_odd", InvalidModel, "7 bytes of 4-byte elements"),

@@ -59,7 +59,7 @@ fn size(datatype: DataType) -> Option<usize> {
     use DataType as D;
     Some(match datatype {
         D::Bool | D::Uint8 | D::Int8 => 1,
-        D::Uint16 | D::Int16 | D::Float16 => 2,
+        D::Uint16 | D::Int16 | D::Float16 | D::Bfloat16 => 2,
         D::Uint32 | D::Int32 | D::Float => 4,
         D::Uint64 | D::Int64 | D::Double => 8,
         _ => return None,

@@ -3,6 +3,7 @@
 //! One pass a file. A pass takes a whole model, knows nothing of the others, and leaves a graph
 //! that means the same. To add one: a file here, a line in [`apply`], a case in `tests/data`.
 
+mod bfloat16;
 mod contrib;
 mod functions;
 mod names;
@@ -33,6 +34,7 @@ pub(crate) fn apply(model: &mut pb::ModelProto) {
     };
     let mut names = names::Names::of(graph);
     contrib::pass(graph);
+    bfloat16::pass(graph);
     typed_data::pass(graph);
     reverse_rnn::pass(graph, opset, &mut names);
     space_to_depth::pass(graph, &mut names);

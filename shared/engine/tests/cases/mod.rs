@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dunlin_engine::{LoadOptions, Model};
 use dunlin_protocol::{Datatype, NamedTensor, Tensor};
-use half::f16;
+use half::{bf16, f16};
 use serde_json::Value;
 
 /// The folder of the cases.
@@ -86,7 +86,10 @@ fn tensor(value: &Value) -> NamedTensor {
         Datatype::Bytes => {
             Tensor::from_strings(shape, list.iter().map(|text| text.as_str().expect("text")))
         }
-        Datatype::Bf16 => unreachable!("no case has it"),
+        Datatype::Bf16 => {
+            let brain = |value: &Value| bf16::from_bits(value.as_u64().expect("bits") as u16);
+            Tensor::from_vec(shape, list.iter().map(brain).collect::<Vec<bf16>>())
+        }
     };
     NamedTensor::new(
         value["name"].as_str().expect("a name"),

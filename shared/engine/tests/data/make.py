@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the small models of this folder and the answers they must give.
 
-    pip install onnx==1.23.2 onnxruntime==1.32.0 numpy && python make.py
+    pip install onnx==1.23.2 onnxruntime==1.32.0 ml_dtypes numpy && python make.py
 
 Each case is `<name>.onnx` with `<name>.json`: inputs and outputs as Open Inference Protocol
 tensors. Answers come from onnxruntime; where it has no kernel, from the formula of the ONNX
@@ -16,6 +16,7 @@ import json
 import pathlib
 import sys
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -54,11 +55,11 @@ def tensor(name, array):
     if array.dtype.kind in "OU":
         data = [str(item) for item in array.ravel()]
         return {"name": name, "datatype": "BYTES", "shape": list(array.shape), "data": data}
-    if array.dtype == np.float16:
+    if str(array.dtype) in ("float16", "bfloat16"):
         data = [int(bits) for bits in array.view(np.uint16).ravel()]
     else:
         data = array.ravel().tolist()
-    return {"name": name, "datatype": NAMES[str(array.dtype)], "shape": list(array.shape), "data": data}
+    return {"name": name, "datatype": (NAMES | {"bfloat16": "BF16"})[str(array.dtype)], "shape": list(array.shape), "data": data}
 
 
 def case(name, made, feeds, answers=None):
@@ -173,6 +174,21 @@ def datatypes():
     node = helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0])
     made = model([node], [value("x", strings)], [value("y", strings)])
     case("transpose_string", made, {"x": strings}, {"y": strings.T})
+
+
+def bfloat16():
+    """Weights of bfloat16 in both of their fields, Cast to it and from it; rounded once, at the end."""
+    x, raw, typed = (f32(*shape).astype(ml_dtypes.bfloat16) for shape in [(2, 4), (4,), (4,)])
+    bits = typed.view(np.uint16).tolist()
+    nodes = [helper.make_node("Mul", ["x", "raw"], ["p"]),
+             helper.make_node("Cast", ["p"], ["wide"], to=TensorProto.FLOAT),
+             helper.make_node("Cast", ["wide"], ["back"], to=TensorProto.BFLOAT16),
+             helper.make_node("Add", ["back", "typed"], ["y"])]
+    weights = [helper.make_tensor("raw", TensorProto.BFLOAT16, [4], raw.tobytes(), raw=True),
+               TensorProto(name="typed", data_type=TensorProto.BFLOAT16, dims=[4], int32_data=bits)]
+    answer = x.astype(np.float32) * raw.astype(np.float32) + typed.astype(np.float32)
+    made = model(nodes, [value("x", x)], [value("y", x)], weights)
+    case("bfloat16", made, {"x": x}, {"y": answer.astype(ml_dtypes.bfloat16)})
 
 
 def weights_in_typed_fields():
@@ -499,8 +515,8 @@ def unfit():
     save("weight_outside", model([node("Add", "x", "w")], x, y, [outside]))
     strange = TensorProto(name="w", data_type=99, dims=[2], raw_data=b"\0" * 8)
     save("weight_unknown_datatype", model([node("Add", "x", "w")], x, y, [strange]))
-    brain = TensorProto(name="w", data_type=TensorProto.BFLOAT16, dims=[2], raw_data=b"\0" * 4)
-    save("weight_bfloat16", model([node("Add", "x", "w")], x, y, [brain]))
+    eight = TensorProto(name="w", data_type=TensorProto.FLOAT8E4M3FN, dims=[2], raw_data=b"\0" * 2)
+    save("weight_float8", model([node("Add", "x", "w")], x, y, [eight]))
     save("input_huge", model([node("Neg", "x")], [value("x", np.float32, [2**40, 2**40])],
                              [value("y", np.float32, [2**40, 2**40])]))
     shape = numpy_helper.from_array(np.array([2**20, 2**20]), "shape")
@@ -615,3 +631,4 @@ if __name__ == "__main__":
     contrib()
     unfit()
     quantized()
+    bfloat16()
