@@ -32,6 +32,7 @@ mod plan;
 mod plan_file;
 mod plans;
 mod portable;
+pub mod precision;
 mod proto;
 mod report;
 mod signature;

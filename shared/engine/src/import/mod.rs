@@ -12,6 +12,7 @@ mod reverse_rnn;
 mod space_to_depth;
 mod typed_data;
 
+pub(crate) use names::{Names, integer, node};
 pub(crate) use reverse_rnn::has_lengths;
 use tract_onnx::pb;
 

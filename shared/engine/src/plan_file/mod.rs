@@ -11,6 +11,7 @@
 
 mod constants;
 mod graph;
+mod halves;
 mod layout;
 mod ops;
 mod packed;

@@ -191,6 +191,39 @@ def bfloat16():
     case("bfloat16", made, {"x": x}, {"y": answer.astype(ml_dtypes.bfloat16)})
 
 
+def precisions():
+    """Networks with weights that are worth another precision: convolutions with normalization, and embeddings."""
+    x = np.abs(f32(1, 8, 10, 10))
+    weights = {"w1": f32(32, 8, 3, 3) / 8, "scale": np.abs(f32(32)) + 0.5, "shift": f32(32), "mean": f32(32) / 4,
+               "variance": np.abs(f32(32)) + 0.5, "w2": f32(32, 32, 3, 3) / 17, "b2": f32(32), "w3": f32(64, 32) / 6,
+               "b3": f32(64)}
+    pads = {"pads": [1, 1, 1, 1]}
+    nodes = [helper.make_node("Conv", ["x", "w1"], ["c1"], **pads),
+             helper.make_node("BatchNormalization", ["c1", "scale", "shift", "mean", "variance"], ["n1"]),
+             helper.make_node("Relu", ["n1"], ["r1"]),
+             helper.make_node("Conv", ["r1", "w2", "b2"], ["c2"], **pads),
+             helper.make_node("Add", ["c2", "r1"], ["sum"]),
+             helper.make_node("Relu", ["sum"], ["r2"]),
+             helper.make_node("GlobalAveragePool", ["r2"], ["pool"]),
+             helper.make_node("Flatten", ["pool"], ["flat"]),
+             helper.make_node("Gemm", ["flat", "w3", "b3"], ["y"], transB=1)]
+    tensors = [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()]
+    y = [value("y", np.float32, [1, 64])]
+    for opset in (12, 17):
+        made = model(nodes, [value("x", x)], y, tensors, opset=opset)
+        case(f"precision_pictures_{opset}", made, {"x": x})
+    ids = RNG.integers(0, 64, (1, 12))
+    weights = {"table": f32(64, 32), "w1": f32(32, 64) / 6, "b1": f32(64), "w2": f32(64, 32) / 8}
+    nodes = [helper.make_node("Gather", ["table", "ids"], ["words"]),
+             helper.make_node("MatMul", ["words", "w1"], ["m1"]),
+             helper.make_node("Add", ["m1", "b1"], ["a1"]),
+             helper.make_node("Relu", ["a1"], ["r1"]),
+             helper.make_node("MatMul", ["r1", "w2"], ["y"])]
+    tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    made = model(nodes, [value("ids", ids)], [value("y", np.float32, [1, 12, 32])], tensors)
+    case("precision_text", made, {"ids": ids})
+
+
 def weights_in_typed_fields():
     """Weights in the typed fields instead of raw_data, as older exporters write them."""
     nodes, outputs, weights, answers = [], [], [], {}
@@ -632,3 +665,4 @@ if __name__ == "__main__":
     unfit()
     quantized()
     bfloat16()
+    precisions()

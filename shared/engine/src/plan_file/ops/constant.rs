@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::{DatumType, TDim, Tensor, TypedOp, tensor1};
 use tract_onnx::tract_core::internal::Op;
@@ -13,6 +14,7 @@ use super::refused;
 use crate::error::{Error, Result};
 use crate::ops::InPlace;
 use crate::plan_file::constants::{Constants, Span, Writer};
+use crate::plan_file::halves;
 use crate::plan_file::packed::Matrix;
 use crate::plan_file::record::{Fact, Number};
 
@@ -31,6 +33,11 @@ pub(in crate::plan_file) enum Constant {
         batch: Vec<usize>,
         matrices: Vec<Matrix>,
     },
+    /// As `InPlace`, stored in half precision, which has every one of the numbers.
+    HalvesInPlace {
+        shape: Vec<usize>,
+        bytes: Span,
+    },
 }
 
 /// A tensor: its numbers in the constants, little-endian, in row-major order.
@@ -48,6 +55,11 @@ pub(in crate::plan_file) enum TensorRecord {
     Dimensions {
         shape: Vec<usize>,
         items: Vec<i64>,
+    },
+    /// Single-precision numbers, stored in half precision, which has every one of them.
+    Halves {
+        shape: Vec<usize>,
+        bytes: Span,
     },
 }
 
@@ -77,20 +89,27 @@ impl Constant {
         let tensor = op.downcast_ref::<Const>()?.val();
         let plain = || tensor.has_plain_ram_storage().then(|| tensor.as_bytes());
         let bytes = InPlace::bytes(tensor).or_else(plain)?;
-        (tensor.datum_type() == DatumType::F32).then(|| Self::InPlace {
-            shape: tensor.shape().to_vec(),
-            bytes: constants.add(bytes),
+        if tensor.datum_type() != DatumType::F32 {
+            return None;
+        }
+        let shape = tensor.shape().to_vec();
+        Some(match halves::of(bytemuck::cast_slice(bytes)) {
+            Some(halves) => Self::HalvesInPlace {
+                shape,
+                bytes: constants.add(&halves),
+            },
+            None => Self::InPlace {
+                shape,
+                bytes: constants.add(bytes),
+            },
         })
     }
 
     pub(super) fn build(&self, constants: &dyn Constants) -> Result<Box<dyn TypedOp>> {
         match self {
-            Self::InPlace { shape, bytes } => {
-                let constant = InPlace::constant(shape, constants.get(*bytes)?).map_err(refused)?;
-                let constant = constant.ok_or_else(|| {
-                    Error::invalid_model("no sound plan: weights of another size")
-                })?;
-                Ok(Box::new(constant))
+            Self::InPlace { shape, bytes } => in_place(shape, constants.get(*bytes)?),
+            Self::HalvesInPlace { shape, bytes } => {
+                in_place(shape, widened(shape, &constants.get(*bytes)?)?)
             }
             Self::Source(fact) => Ok(Box::new(TypedSource { fact: fact.build() })),
             Self::Tensor(tensor) => {
@@ -141,13 +160,18 @@ impl TensorRecord {
                 let items = dims.map(|dim| dim.to_i64().ok()).collect::<Option<_>>()?;
                 Some(Self::Dimensions { shape, items })
             }
-            datum => Some(Self::Numbers {
-                fact: Fact {
-                    datatype: Number::of(datum)?,
-                    shape,
-                },
-                bytes: constants.add(tensor.as_bytes()),
-            }),
+            datum => {
+                let single = view.as_slice::<f32>().ok();
+                if let Some(halves) = single.and_then(halves::of) {
+                    let bytes = constants.add(&halves);
+                    return Some(Self::Halves { shape, bytes });
+                }
+                let datatype = Number::of(datum)?;
+                Some(Self::Numbers {
+                    fact: Fact { datatype, shape },
+                    bytes: constants.add(tensor.as_bytes()),
+                })
+            }
         }
     }
 
@@ -173,6 +197,10 @@ impl TensorRecord {
                 }
                 tensor_of(datum, &fact.shape, &bytes)
             }
+            Self::Halves { shape, bytes } => {
+                let numbers = widened(shape, &constants.get(*bytes)?)?;
+                tensor_of(DatumType::F32, shape, &numbers)
+            }
             Self::Strings { shape, items } => tensor1(items).into_shape(shape).map_err(refused),
             Self::Dimensions { shape, items } => {
                 let dims: Vec<TDim> = items.iter().map(|&dim| TDim::Val(dim)).collect();
@@ -180,6 +208,22 @@ impl TensorRecord {
             }
         }
     }
+}
+
+fn in_place(shape: &[usize], numbers: Bytes) -> Result<Box<dyn TypedOp>> {
+    let constant = InPlace::constant(shape, numbers).map_err(refused)?;
+    let other_size = || Error::invalid_model("no sound plan: weights of another size");
+    Ok(Box::new(constant.ok_or_else(other_size)?))
+}
+
+/// The bytes of single-precision numbers of this shape; the shape is held against the halves before there is room made.
+fn widened(shape: &[usize], halves: &Bytes) -> Result<Bytes> {
+    let numbers = shape
+        .iter()
+        .try_fold(1_usize, |all, &dim| all.checked_mul(dim));
+    numbers
+        .and_then(|numbers| halves::widen(halves, numbers))
+        .ok_or_else(|| Error::invalid_model("no sound plan: weights of another size"))
 }
 
 /// A tensor with these bytes, which the caller has counted and which are aligned. tract wants
