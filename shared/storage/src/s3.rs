@@ -3,10 +3,12 @@
 mod client;
 mod connect;
 mod fault;
+mod link;
 mod read;
 mod write;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
@@ -189,6 +191,16 @@ impl Store for S3Store {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    async fn link(
+        &self,
+        key: &ObjectKey,
+        valid: Duration,
+        content_type: &str,
+    ) -> Result<Option<String>> {
+        let attempt = |_| self.try_link(key, valid, content_type);
+        self.run("link", key, 0, attempt).await.map(Some)
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -113,6 +113,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The names of the folders right below `folder` (`""`: the top), sorted; not the objects there.
     /// Some servers (`SeaweedFS`) still name a folder for a moment after its last object was deleted.
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>>;
+
+    /// A URL by which anybody may get the object for so long, told as being of this content type;
+    /// `None` where the store has no such URLs. Whether the object is there is not asked. S3 ends the
+    /// URL earlier where the credentials that signed it expire.
+    async fn link(
+        &self,
+        _key: &ObjectKey,
+        _valid: Duration,
+        _content_type: &str,
+    ) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Removes an object. One that is not there is no error.
     async fn delete(&self, key: &ObjectKey) -> Result<()>;

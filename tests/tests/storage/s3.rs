@@ -29,6 +29,33 @@ async fn set_up() -> (S3Server, Arc<dyn Store>) {
 }
 
 #[tokio::test]
+async fn a_link_gives_the_object_to_whoever_has_it_until_it_ends() {
+    let (_server, store) = set_up().await;
+    let name = key("replies/a b+ü");
+    let content = Bytes::from(pattern(100_000, 1));
+    let put = store.put(&name, content.clone(), PutCondition::Always);
+    put.await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let link = async |valid| {
+        let link = store.link(&name, valid, "application/json").await;
+        link.unwrap().expect("S3 has links")
+    };
+    let url = link(Duration::from_mins(1)).await;
+    let got = client.get(&url).send().await.unwrap();
+    assert_eq!(got.status(), 200, "{url}");
+    assert!(got.bytes().await.unwrap() == content);
+    // Of this object alone, for so long alone, and for reading alone.
+    let other = url.replacen("replies", "blobs", 1);
+    assert_eq!(client.get(&other).send().await.unwrap().status(), 403);
+    assert_eq!(client.put(&url).send().await.unwrap().status(), 403);
+    let short = link(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(client.get(&short).send().await.unwrap().status(), 403);
+    let never = store.link(&name, Duration::from_hours(24 * 8), "text/plain");
+    assert_eq!(never.await.unwrap_err().kind(), ErrorKind::InvalidConfig);
+}
+
+#[tokio::test]
 async fn passing_faults_pass() {
     let (server, store) = set_up().await;
     let content = Bytes::from(pattern(500_000, 1));
