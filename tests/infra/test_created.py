@@ -130,6 +130,15 @@ def test_the_schedule_reaches_batch(made):
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
 
 
+def test_the_schedule_of_canaries_reaches_admin(made):
+    events = client("events")
+    assert events.describe_rule(Name=made["AdvanceRule"])["ScheduleExpression"] == "rate(1 minute)"
+    (target,) = events.list_targets_by_rule(Rule=made["AdvanceRule"])["Targets"]
+    assert target["Arn"].endswith(":" + made["AdminFunction"])
+    policy = json.loads(client("lambda").get_policy(FunctionName=made["AdminFunction"])["Policy"])
+    assert {said["Principal"]["Service"] for said in policy["Statement"]} == {"events.amazonaws.com"}
+
+
 def test_an_object_of_the_other_bucket_arrives_in_the_inbox(made):
     sqs, events, s3 = client("sqs"), client("events"), client("s3")
     (target,) = events.list_targets_by_rule(Rule=made["InputRule"])["Targets"]

@@ -35,6 +35,7 @@ FULL = {
     "TrainingSecurityGroups": "sg-1",
     "TrainingSchedule": "cron(0 3 ? * SUN *)",
     "AlarmEmail": "ops@example.com",
+    "AdvanceSchedule": "rate(1 minute)",
 }
 PROGRAMS = {
     "PredictFunction": "bootstrap",
@@ -112,6 +113,7 @@ def test_every_trigger_has_its_permission(full):
         ("${PredictFunctionAliaslive}", "apigateway.amazonaws.com", "${Api}/$default/*"),
         ("${AdminFunction.Arn}", "apigateway.amazonaws.com", "${Api}/$default/*/admin/*"),
         ("${BatchFunction}", "events.amazonaws.com", "${BatchFunctionSweep.Arn}".rsplit(":", 1)[-1]),
+        ("${AdminFunction.Arn}", "events.amazonaws.com", "${AdvanceRule.Arn}"),
     }
     # Who sends to a queue is let in by it; who is read by a function is named in its role.
     for stack in (full, full.nested("TrainingJob")):
@@ -255,7 +257,7 @@ def test_the_bucket_is_private_encrypted_versioned_and_kept(stack):
     assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
     # Models and what versions consist of never expire.
     expiring = {rule.get("Prefix") for rule in said["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule}
-    assert expiring == {"results/", "dead-letters/", "uploads/"}
+    assert expiring == {"results/", "dead-letters/", "uploads/", "requests/", "replies/"}
 
 
 def test_the_bucket_refuses_what_would_overwrite(stack):
@@ -285,9 +287,10 @@ def test_notifications_do_not_tell_of_what_functions_write(stack):
         rules = {rule["Name"]: rule["Value"] for rule in queue["Filter"]["S3Key"]["Rules"]}
         filters.append((rules["prefix"], rules.get("suffix", "")))
     written = ["uploads/digits/a.onnx.report.json", "results/digits/1/inbox/a.json", "dead-letters/unrouted/a.json"]
+    written += ["results/digits/1/requests/digits/1/a/b.json", "replies/digits/a"]
     for key in written:
         assert not any(key.startswith(prefix) and key.endswith(suffix) for prefix, suffix in filters), key
-    for key in ["uploads/digits/a.onnx", "uploads/digits/b/a.zip", "inbox/digits/a.png"]:
+    for key in ["uploads/digits/a.onnx", "uploads/digits/b/a.zip", "inbox/digits/a.png", "requests/digits/1/a.json"]:
         assert any(key.startswith(prefix) and key.endswith(suffix) for prefix, suffix in filters), key
 
 
@@ -331,6 +334,18 @@ def test_admin_is_off_by_default():
     plain = Stack("template.yaml")
     assert not [name for name in plain.resources if name.startswith("Admin")]
     assert not plain.nested("Api").of_type("AWS::Lambda::Permission").keys() & {"AdminPermission"}
+
+
+def test_canaries_are_looked_at_on_a_schedule_where_one_is_told(full):
+    rule = full.of_type("AWS::Events::Rule")["AdvanceRule"]
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    (target,) = rule["Targets"]
+    assert target["Arn"] == "${AdminFunction.Arn}"
+    # Off as it comes; and the function is there only where somebody may call it.
+    assert not [name for name in Stack("template.yaml", AdminAccess="IAM").resources if name.startswith("Advance")]
+    alone = Stack("template.yaml", AdvanceSchedule="rate(1 minute)")
+    assert not [name for name in alone.resources if name.startswith("Advance")]
+    assert "CanariesHaveAFunction" in full.template["Rules"]
 
 
 def test_alarms_watch_what_was_promised(full):

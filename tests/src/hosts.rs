@@ -7,7 +7,12 @@ mod serve;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use dunlin_publishing::{Candidate, CompileOptions, ProveOptions};
+use dunlin_registry::Registry;
+use dunlin_storage::Store;
 
 pub use events::Gateway;
 pub use lambda::{Emulator, Function};
@@ -56,6 +61,24 @@ pub fn publish(dunlin: &Path, folder: &Path) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     url
+}
+
+/// Publishes a model of this repository, a folder or an ONNX file, into any store.
+///
+/// # Panics
+/// Where it does not become a version.
+pub async fn publish_to(store: Arc<dyn Store>, model: &str) {
+    let path = format!("{}/../{model}", env!("CARGO_MANIFEST_DIR"));
+    let verified = tokio::task::spawn_blocking(move || {
+        let candidate = Candidate::read(path.as_ref(), None).expect("it reads");
+        let compiled = candidate.compile(&CompileOptions::default());
+        let prove = ProveOptions::default();
+        let proven = compiled.expect("it compiles").prove(&prove);
+        proven.expect("it is proven")
+    });
+    let verified = verified.await.expect("no panic");
+    let published = verified.publish(&Registry::new(store), None).await;
+    published.expect("it is stored");
 }
 
 /// A command without the settings of this environment.

@@ -6,10 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use dunlin_publishing::{Candidate, CompileOptions, ProveOptions};
-use dunlin_registry::Registry;
 use dunlin_storage::{ObjectKey, PutCondition, Store};
-use dunlin_tests::hosts::{Emulator, Function, binary};
+use dunlin_tests::hosts::{Emulator, Function, binary, publish_to};
 use dunlin_tests::requests::picture;
 use dunlin_tests::s3_server::{BUCKET, Fault, On, S3Server};
 use serde_json::{Value, json};
@@ -21,22 +19,6 @@ struct Inbox {
     server: S3Server,
     bucket: Arc<dyn Store>,
     function: Function,
-}
-
-async fn publish(store: Arc<dyn Store>) {
-    let verified = tokio::task::spawn_blocking(|| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/digits");
-        let candidate = Candidate::read(folder.as_ref(), None).expect("it reads");
-        let compiled = candidate.compile(&CompileOptions::default());
-        let prove = ProveOptions::default();
-        compiled
-            .expect("it compiles")
-            .prove(&prove)
-            .expect("it is proven")
-    });
-    let verified = verified.await.expect("no panic");
-    let published = verified.publish(&Registry::new(store), None).await;
-    published.expect("it is stored");
 }
 
 impl Inbox {
@@ -51,7 +33,7 @@ impl Inbox {
         };
         let server = S3Server::start().await;
         let options = server.options();
-        publish(server.store("models", &options).await).await;
+        publish_to(server.store("models", &options).await, "models/digits").await;
         let bucket = server.store("", &options).await;
         let credentials = options.credentials.expect("the server has some");
         let settings = [

@@ -65,6 +65,9 @@ pub struct HostArgs {
     pub memory_mb: u64,
 }
 
+/// What of a reply's limit is for its headers, and what else an event's JSON has around a body.
+const AROUND: usize = 48 << 10;
+
 /// How the models of a function serve.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
@@ -82,6 +85,10 @@ pub struct ModelArgs {
     /// Largest request, in MiB; a larger one gets 413 [default: 64; Lambda itself takes 6 MB]
     #[arg(long, value_name = "MIB", env = "DUNLIN_BODY_MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     body_mib: Option<u32>,
+    /// Largest reply, in MiB, as an event carries it (bytes as base64); a larger one is stored, and the
+    /// caller sent there. A load balancer takes 1
+    #[arg(long, value_name = "MIB", env = "DUNLIN_REPLY_MIB", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=6))]
+    reply_mib: u32,
     /// How old the knowledge of versions and aliases may be, in seconds
     #[arg(
         long,
@@ -161,6 +168,7 @@ impl ModelArgs {
         ServiceOptions {
             limits,
             capture,
+            reply_bytes: Some(((self.reply_mib as usize) << 20) - AROUND),
             cache_bytes: self.cache_mib.unwrap_or(host.memory_mb / 2).max(1) << 20,
             // An environment of Lambda has one request at a time.
             workers: 1,

@@ -40,6 +40,9 @@ pub struct ServiceOptions {
     /// Who answers requests with `Prefer: respond-async`; `None`: they are answered at once, as
     /// all others. Default: `None`.
     pub later: Option<Later>,
+    /// Bytes of a reply that the host can carry in the JSON of an event; a larger one is stored, and
+    /// its caller sent there. `None`: there is no limit. Default: `None`.
+    pub reply_bytes: Option<usize>,
     /// Bounds on what comes from outside.
     pub limits: Limits,
 }
@@ -106,6 +109,7 @@ impl Default for ServiceOptions {
             retry_failed: Duration::from_secs(10),
             capture: CaptureOptions::default(),
             later: None,
+            reply_bytes: None,
             limits: Limits::default(),
         }
     }

@@ -15,10 +15,11 @@ use dunlin_storage::{ETag, ObjectKey};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::http::REPLIES;
 use crate::{Error, ErrorKind};
 
 /// Folders of the store that hold no inputs.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "blobs/",
     "models/",
     "numbers/",
@@ -28,6 +29,7 @@ const OWN: [&str; 9] = [
     "metrics/",
     "shadows/",
     "captures/",
+    REPLIES,
 ];
 
 /// Bytes of a message that its dead letter keeps.

@@ -30,5 +30,5 @@ pub(super) async fn infer(
         header_length,
     };
     let encoded = service.infer(&reference, body, &mut call).await?;
-    Ok(reply::inference(encoded, &call.phases))
+    reply::inference(&service, &reference.name, encoded, &call.phases).await
 }

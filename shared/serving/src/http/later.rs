@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use dunlin_registry::ModelRef;
@@ -72,7 +71,9 @@ pub(super) async fn look(
         ));
     };
     match later::look(&service, later, &model, &id).await? {
-        later::State::Answered(bytes) => Ok(reply::body_of("application/json", Body::from(bytes))),
+        later::State::Answered(bytes) => {
+            reply::sent(&service, &model.name, bytes, "application/json").await
+        }
         later::State::Failed(error) => Err(error.of_model(model.name.as_str())),
         later::State::Waiting => waiting(&format!("/predict/{model}/later/{id}")),
     }

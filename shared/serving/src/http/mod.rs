@@ -1,7 +1,7 @@
 //! HTTP before the service: one table of routes, and what every request has in common.
 //!
 //! - `envelope`: request ids, limits on URI and headers, panics, error bodies, the log line.
-//! - `request`: paths, headers and bodies in. `reply`: answers out.
+//! - `request`: paths, headers and bodies in. `reply`: answers out; `large`: those that the host can't carry.
 //! - `admin`: what changes the store, behind an access of its own.
 //! - `health`, `models`, `infer`, `predict`, `later`, `repository`, `metrics`: the handlers.
 
@@ -9,6 +9,7 @@ mod admin;
 mod envelope;
 mod health;
 mod infer;
+mod large;
 mod later;
 mod metrics;
 mod models;
@@ -26,6 +27,7 @@ use axum::routing::{MethodRouter, get, post};
 
 pub use admin::Access;
 pub use envelope::Deadline;
+pub(crate) use large::FOLDER as REPLIES;
 pub(crate) use request::Budget;
 
 use crate::{Error, ErrorKind, Service};

@@ -33,5 +33,5 @@ pub(super) async fn predict(
         return later::accept(&service, later, &reference, body).await;
     }
     let encoded = service.predict(&reference, body, &mut call).await?;
-    Ok(reply::inference(encoded, &call.phases))
+    reply::inference(&service, &reference.name, encoded, &call.phases).await
 }

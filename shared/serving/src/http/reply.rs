@@ -1,13 +1,18 @@
 //! What goes out.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use dunlin_protocol::{Encoded, HEADER_LENGTH};
+use dunlin_registry::ModelName;
 use dunlin_telemetry::Phases;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Serialize;
 
-use crate::{Error, ErrorKind};
+use super::large;
+use crate::{Error, ErrorKind, Service};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -23,8 +28,14 @@ pub(super) fn json(value: &impl Serialize) -> Result<Response, Error> {
 }
 
 /// The reply of an inference, with the phases it took.
-pub(super) fn inference(encoded: Encoded, phases: &Phases) -> Response {
-    let mut response = body_of(encoded.content_type(), encoded.body.into());
+pub(super) async fn inference(
+    service: &Arc<Service>,
+    model: &ModelName,
+    encoded: Encoded,
+    phases: &Phases,
+) -> Result<Response, Error> {
+    let content_type = encoded.content_type();
+    let mut response = sent(service, model, encoded.body, content_type).await?;
     let headers = response.headers_mut();
     if let Some(length) = encoded.header_length {
         // The protocol's own constant, in lower case as HTTP/2 wants it.
@@ -36,7 +47,18 @@ pub(super) fn inference(encoded: Encoded, phases: &Phases) -> Response {
     if let Ok(timing) = HeaderValue::try_from(phases.server_timing()) {
         headers.insert(SERVER_TIMING, timing);
     }
-    response
+    Ok(response)
+}
+
+/// A reply with this body, or, where the host can't carry it, with where it is.
+pub(super) async fn sent(
+    service: &Arc<Service>,
+    model: &ModelName,
+    body: Bytes,
+    content_type: &'static str,
+) -> Result<Response, Error> {
+    let stored = large::stored(service, model, &body, content_type).await?;
+    Ok(stored.unwrap_or_else(|| body_of(content_type, body.into())))
 }
 
 /// A reply with a body.
