@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use dunlin_registry::{Alias, Gates, ModelRef, PemSource, Version};
 use dunlin_telemetry::LogFormat;
 
+use crate::commands::precision::PrecisionArgs;
 use crate::commands::serve::ServeArgs;
 use crate::exit::Exit;
 
@@ -202,6 +203,7 @@ Examples:
   dunlin push export/model.onnx --name resnet
   dunlin push models/digits --alias production # with the labels and examples of its model.toml
   dunlin push bert.onnx --example text.npz     # proven on these inputs, compiled for their shapes
+  dunlin push flowers/ --precision auto --evaluate test/   # int8 or f16, where it answers as well
 
 The model is checked, run on its examples (or on random inputs), and published as the next version.")]
     Push(PushArgs),
@@ -211,6 +213,8 @@ Examples:
   dunlin compile resnet.onnx                   # what `push` would do, and what came of it
   dunlin compile models/digits -o digits.plan  # keep the plan
   dunlin bench digits.plan
+  dunlin compile models/digits --precision auto            # compare f16 and int8 with the source
+  dunlin compile models/digits --precision int8 -o digits-int8.onnx
 
 A plan is the optimized graph, for this class of processors: it loads without parsing ONNX. `push` compiles too.")]
     Compile(CompileArgs),
@@ -422,6 +426,8 @@ pub(crate) struct PushArgs {
     /// Inputs to prove the model on and to compile it for, as `numpy.savez` writes them
     #[arg(long = "example", value_name = "FILE.npz")]
     pub(crate) examples: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) precision: PrecisionArgs,
     /// Point this alias to the new version
     #[arg(long, value_name = "ALIAS")]
     pub(crate) alias: Option<Alias>,
@@ -479,8 +485,10 @@ pub(crate) struct CompileArgs {
     /// Inputs to prove the model on and to compile it for, as `numpy.savez` writes them
     #[arg(long = "example", value_name = "FILE.npz")]
     pub(crate) examples: Vec<PathBuf>,
-    /// Write the plan to this file
-    #[arg(short, long, value_name = "FILE.plan")]
+    #[command(flatten)]
+    pub(crate) precision: PrecisionArgs,
+    /// Write the plan to this file; the graph at its precision where the name ends in .onnx
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
 

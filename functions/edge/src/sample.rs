@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use dunlin_publishing::Candidate;
+use dunlin_publishing::{Candidate, WeighOptions};
 use dunlin_registry::{ModelName, Registry};
 
 use crate::commands::push;
@@ -47,7 +47,8 @@ pub(crate) async fn publish_if_absent(registry: &Registry, output: Output) -> Re
     let name: ModelName = NAME.parse()?;
     if registry.versions(&name).await?.is_empty() {
         output.note("the store has no model \"digits\": publishing the built-in sample");
-        push::publish(registry, output, || Ok(candidate()?)).await?;
+        let as_it_is = WeighOptions::default();
+        push::publish(registry, output, || Ok(candidate()?), as_it_is).await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use dunlin_protocol::NamedTensor;
 use dunlin_registry::ModelName;
 use dunlin_transforms::{Spec, parse_labels};
 
-use crate::{Description, Error, ErrorKind, Result, guess, tensors};
+use crate::{Description, Error, ErrorKind, Precision, Result, guess, tensors};
 
 /// A file other than the model may have so many bytes.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -28,6 +28,8 @@ pub struct Candidate {
     pub(crate) labels: Vec<String>,
     pub(crate) examples: Vec<GivenExample>,
     pub(crate) notes: Vec<String>,
+    /// If not as in the source.
+    pub(crate) precision: Option<Precision>,
 }
 
 /// An example that came with the model.
@@ -210,6 +212,7 @@ impl Candidate {
             examples,
             notes,
             description,
+            precision: None,
         };
         candidate.guess();
         Ok(candidate)
@@ -261,6 +264,11 @@ impl Candidate {
         &self.report
     }
 
+    /// The graph's file, at the precision that was chosen.
+    pub fn onnx(&self) -> &Bytes {
+        &self.onnx
+    }
+
     /// What `model.toml` says, and what was guessed where it is silent.
     pub fn description(&self) -> &Description {
         &self.description
@@ -287,7 +295,7 @@ impl Candidate {
 }
 
 /// A whole file; its size is checked before its bytes are read.
-fn read_file(path: &Path, limit: u64) -> Result<Bytes> {
+pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Bytes> {
     let size = std::fs::metadata(path)
         .map_err(|error| unreadable(path, error))?
         .len();
@@ -304,7 +312,7 @@ fn read_file(path: &Path, limit: u64) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
-fn unreadable(path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::new(
         ErrorKind::Read,
         format!("could not read {}", path.display()),
@@ -319,7 +327,7 @@ fn missing(file: &str) -> Error {
     )
 }
 
-fn content_type(file: &str) -> Option<String> {
+pub(crate) fn content_type(file: &str) -> Option<String> {
     let ending = Path::new(file).extension()?.to_str()?.to_ascii_lowercase();
     let content_type = match ending.as_str() {
         "png" => "image/png",

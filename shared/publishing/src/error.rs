@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Transforms(dunlin_transforms::ErrorKind),
     /// An example failed, see [`Error::failures`].
     Unproven,
+    /// The precision that was asked for is no gain, or loses too much.
+    Precision,
     /// Proving took longer than it may.
     TooSlow,
     /// The registry or its store failed; its own error is the source.

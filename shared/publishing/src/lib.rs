@@ -13,6 +13,7 @@
 //! - [`Compiled::prove`] runs the examples: every one must run, give its label first, and give
 //!   the same when it is replayed; the plan is written, loaded as hosts will load it, and must give
 //!   the same answers. Latency, load time and memory of both are measured.
+//! - [`Candidate::weigh`] does both at other precisions, too, and chooses between them.
 //! - [`Verified::publish`] stores it: blobs, then the manifest.
 //!
 //! [`Upload::publish`] walks the road for an object that somebody has put under `uploads/`.
@@ -54,6 +55,7 @@ mod description;
 mod error;
 mod guess;
 mod plan;
+mod precision;
 mod prove;
 mod publish;
 mod seeded;
@@ -65,6 +67,7 @@ pub use compile::{CompileOptions, Compiled};
 pub use description::{Description, ExampleEntry, Label};
 pub use error::{Error, ErrorKind, Result};
 pub use plan::ProvenPlan;
+pub use precision::{Choice, Evaluation, Fate, Precision, Trial, WeighOptions, Weighed};
 pub use prove::{ProveOptions, Verified};
 pub use publish::Published;
 pub use seeded::inputs as seeded_inputs;

@@ -23,7 +23,7 @@ const BATCH_MS: f64 = 2_000.0;
 pub struct ProvenPlan {
     bytes: Bytes,
     target: Target,
-    measured: Measured,
+    pub(crate) measured: Measured,
 }
 
 /// What came of writing a plan.

@@ -51,6 +51,15 @@ pub struct Verified {
     pub(crate) plan: Option<ProvenPlan>,
 }
 
+/// What came of running the examples.
+pub(crate) struct Proof {
+    pub(crate) pack: ExamplePack,
+    pack_bytes: Bytes,
+    measured: Measured,
+    plan: Written,
+    notes: Vec<String>,
+}
+
 /// Fails once the time limit has passed: with so many examples done, of so many.
 type InTime<'a> = dyn Fn(usize, usize) -> Result<()> + 'a;
 
@@ -63,6 +72,12 @@ impl Compiled {
     /// The error of an unproven model lists every example that failed, with what was wanted and
     /// what came.
     pub fn prove(self, options: &ProveOptions) -> Result<Verified> {
+        let proof = self.proof(options)?;
+        Ok(self.verified(proof))
+    }
+
+    /// The same, and the model stays.
+    pub(crate) fn proof(&self, options: &ProveOptions) -> Result<Proof> {
         let started = Instant::now();
         let in_time = |done: usize, of: usize| {
             if started.elapsed() <= options.time_limit {
@@ -107,22 +122,32 @@ impl Compiled {
         };
         let plan = self.plan(&pack, options)?;
         in_time(pack.examples.len(), pack.examples.len())?;
+        Ok(Proof {
+            pack,
+            pack_bytes,
+            measured,
+            plan,
+            notes,
+        })
+    }
+
+    pub(crate) fn verified(self, proof: Proof) -> Verified {
         let mut candidate = self.candidate;
-        candidate.notes.extend(notes);
-        let plan = match plan {
+        candidate.notes.extend(proof.notes);
+        let plan = match proof.plan {
             Written::Plan(plan) => Some(*plan),
             Written::Not(why) => {
                 candidate.notes.push(why);
                 None
             }
         };
-        Ok(Verified {
+        Verified {
             candidate,
-            pack,
-            pack_bytes,
-            measured,
+            pack: proof.pack,
+            pack_bytes: proof.pack_bytes,
+            measured: proof.measured,
             plan,
-        })
+        }
     }
 
     fn run_given(&self, in_time: &InTime) -> Result<Vec<Example>> {
@@ -311,6 +336,27 @@ impl Verified {
     /// What was measured on the ONNX file.
     pub fn measured(&self) -> &Measured {
         &self.measured
+    }
+
+    /// Measures the largest difference of its examples' outputs from those of the same examples at the source.
+    pub(crate) fn differs_from(&mut self, source: Option<&Self>) {
+        let Some(source) = source else { return };
+        let examples = self.pack.examples.iter().zip(&source.pack.examples);
+        let outputs = examples.flat_map(|(here, there)| here.outputs.iter().zip(&there.outputs));
+        let apart = outputs.filter_map(|(here, there)| {
+            let here = here.tensor.values::<f32>().ok()?;
+            let there = there.tensor.values::<f32>().ok()?;
+            let apart = here
+                .iter()
+                .zip(&*there)
+                .map(|(a, b)| f64::from((a - b).abs()));
+            apart.reduce(f64::max)
+        });
+        let apart = apart.reduce(f64::max);
+        self.measured.max_difference = apart;
+        if let Some(plan) = &mut self.plan {
+            plan.measured.max_difference = apart;
+        }
     }
 
     /// The plan; none where an operator can't be written down, which a note of the candidate tells.

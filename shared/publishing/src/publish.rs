@@ -52,12 +52,15 @@ impl Verified {
         let spec = candidate.spec();
         let mut draft = Draft::new(candidate.name);
         let model: &mut Artifact = draft.attach(Role::Model, "onnx", candidate.onnx);
+        let precision = candidate.precision.map(|precision| precision.to_string());
         model.measured = self.measured;
+        model.precision.clone_from(&precision);
         if let Some(plan) = self.plan {
             let artifact = draft.attach(Role::Model, PLAN_FORMAT, plan.bytes().clone());
             artifact.engine = Some(plan.engine().to_owned());
             artifact.target = Some(plan.target().to_string());
             artifact.measured = plan.measured().clone();
+            artifact.precision = precision;
         }
         draft.attach(Role::Examples, FORMAT, self.pack_bytes);
         if let Some(labels) = candidate.labels_file {

@@ -2,16 +2,15 @@
 
 use std::fmt::Write as _;
 
-use dunlin_publishing::Verified;
+use dunlin_publishing::{Trial, Verified, Weighed};
 use dunlin_registry::Measured;
 use serde::Serialize;
 
-use super::push;
+use super::{precision, push};
 use crate::cli::CompileArgs;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
-use crate::progress::Task;
 
 #[derive(Serialize)]
 struct Compiled {
@@ -19,7 +18,10 @@ struct Compiled {
     notes: Vec<String>,
     /// The ONNX file first, then the plan where there is one.
     artifacts: Vec<Artifact>,
-    /// The file that the plan was written to.
+    /// What the precision was chosen from, if it was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    precisions: Vec<Trial>,
+    /// The file that the plan, or the graph, was written to.
     written: Option<String>,
 }
 
@@ -34,18 +36,23 @@ struct Artifact {
 
 pub(crate) async fn compile(arguments: CompileArgs, context: &Context) -> Result<(), Failure> {
     let (path, examples) = (arguments.path, arguments.examples);
-    let task = Task::start(context.output, "compiling and proving the model".to_owned());
-    let verified = push::prove(move || push::read(&path, None, &examples)).await?;
-    task.done();
-    let mut compiled = Compiled::of(&verified);
+    let weigh = arguments.precision.options()?;
+    let candidate = move || push::read(&path, None, &examples);
+    let Weighed { verified, trials } = push::prove(context.output, candidate, weigh).await?;
+    let mut compiled = Compiled::of(&verified, trials);
     if let Some(file) = &arguments.output {
-        let Some(plan) = verified.plan() else {
-            return Err(Failure::failed(format!(
-                "there is no plan to write: {}",
-                compiled.notes.join("; ")
-            )));
+        let is_onnx = file.extension().is_some_and(|ending| ending == "onnx");
+        let bytes = match verified.plan() {
+            _ if is_onnx => verified.candidate().onnx(),
+            Some(plan) => plan.bytes(),
+            None => {
+                return Err(Failure::failed(format!(
+                    "there is no plan to write: {}",
+                    compiled.notes.join("; ")
+                )));
+            }
         };
-        tokio::fs::write(file, plan.bytes())
+        tokio::fs::write(file, bytes)
             .await
             .map_err(|error| Failure::file(file, &error))?;
         compiled.written = Some(file.display().to_string());
@@ -54,7 +61,7 @@ pub(crate) async fn compile(arguments: CompileArgs, context: &Context) -> Result
 }
 
 impl Compiled {
-    fn of(verified: &Verified) -> Self {
+    fn of(verified: &Verified, precisions: Vec<Trial>) -> Self {
         let candidate = verified.candidate();
         let mut artifacts = vec![Artifact {
             format: "onnx",
@@ -74,6 +81,7 @@ impl Compiled {
             model: candidate.name().to_string(),
             notes: candidate.notes().to_vec(),
             artifacts,
+            precisions,
             written: None,
         }
     }
@@ -83,6 +91,7 @@ impl Compiled {
         for note in &self.notes {
             let _ = writeln!(text, "note: {}", output::printable(note));
         }
+        text.push_str(&precision::table(&self.precisions));
         let _ = writeln!(
             text,
             "{:<14} {:<16} {:>10} {:>10} {:>10} {:>10} {:>12}",

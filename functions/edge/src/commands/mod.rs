@@ -12,6 +12,7 @@ mod guard;
 mod inspect;
 mod key;
 mod ls;
+pub(crate) mod precision;
 pub(crate) mod push;
 mod release;
 mod rm;

@@ -1,13 +1,15 @@
 //! `dunlin push`: the publish road, told step by step.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dunlin_publishing::{Candidate, CompileOptions, ProveOptions, Verified};
+use dunlin_publishing::{Candidate, Choice, Trial, WeighOptions, Weighed};
 use dunlin_registry::{Alias, Manifest, Registry, Version};
 use serde::Serialize;
 
+use super::precision;
 use crate::cli::PushArgs;
 use crate::context::Context;
 use crate::exit::Failure;
@@ -22,6 +24,9 @@ struct Pushed {
     alias: Option<Alias>,
     /// What was inferred rather than declared.
     notes: Vec<String>,
+    /// What the precision was chosen from, if it was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    precisions: Vec<Trial>,
     manifest: Manifest,
 }
 
@@ -33,7 +38,8 @@ pub(crate) async fn push(arguments: PushArgs, context: &Context) -> Result<(), F
     }
     let (path, name, examples) = (arguments.path, arguments.name, arguments.examples);
     let candidate = move || read(&path, name.as_deref(), &examples);
-    let (manifest, notes) = publish(&registry, context.output, candidate).await?;
+    let weigh = arguments.precision.options()?;
+    let (manifest, notes, trials) = publish(&registry, context.output, candidate, weigh).await?;
     if let Some(alias) = &arguments.alias {
         registry
             .set_alias(&manifest.name, alias, vec![(manifest.version, 1)])
@@ -44,6 +50,7 @@ pub(crate) async fn push(arguments: PushArgs, context: &Context) -> Result<(), F
         version: manifest.version,
         alias: arguments.alias,
         notes,
+        precisions: trials,
         manifest,
     };
     context.output.answer(&pushed, || pushed.describe())
@@ -63,34 +70,48 @@ pub(crate) fn read(
     Ok(candidate)
 }
 
-/// Reads, compiles and proves, on a thread that may block.
+/// Reads, compiles and proves at the precision that is asked for, on a thread that may block.
 pub(crate) async fn prove(
+    output: Output,
     candidate: impl FnOnce() -> Result<Candidate, Failure> + Send + 'static,
-) -> Result<Verified, Failure> {
-    let proof = move || -> Result<Verified, Failure> {
-        let compiled = candidate()?.compile(&CompileOptions::default())?;
-        Ok(compiled.prove(&ProveOptions::default())?)
+    options: WeighOptions,
+) -> Result<Weighed, Failure> {
+    let proof = move || -> Result<Weighed, Failure> {
+        let one = options.choice == Choice::Source;
+        let task = RefCell::new(None::<Task>);
+        let begin = |precision| {
+            let what = if one {
+                "compiling and proving the model".to_owned()
+            } else {
+                format!("compiling and proving the model, precision {precision}")
+            };
+            let before = task.replace(Some(Task::start(output, what)));
+            before.map(Task::done);
+        };
+        let weighed = candidate()?.weigh(&options, begin)?;
+        task.take().map(Task::done);
+        Ok(weighed)
     };
     tokio::task::spawn_blocking(proof)
         .await
         .map_err(|error| Failure::failed(format!("the proof broke off: {error}")))?
 }
 
-/// Reads, compiles, proves and publishes; gives the manifest, and notes on what was inferred.
+/// Reads, compiles, proves and publishes; gives the manifest, notes on what was inferred, and what the precision was
+/// chosen from.
 pub(crate) async fn publish(
     registry: &Registry,
     output: Output,
     candidate: impl FnOnce() -> Result<Candidate, Failure> + Send + 'static,
-) -> Result<(Manifest, Vec<String>), Failure> {
-    let task = Task::start(output, "checking and proving the model");
-    let verified = prove(candidate).await?;
-    task.done();
+    options: WeighOptions,
+) -> Result<(Manifest, Vec<String>, Vec<Trial>), Failure> {
+    let Weighed { verified, trials } = prove(output, candidate, options).await?;
     let notes = verified.candidate().notes().to_vec();
     let what = format!("publishing {}", verified.candidate().name());
     let task = Task::bytes(output, what, verified.size());
     let published = verified.publish(registry, Some(task.callback())).await?;
     task.done();
-    Ok((published.manifest, notes))
+    Ok((published.manifest, notes, trials))
 }
 
 impl Pushed {
@@ -99,6 +120,7 @@ impl Pushed {
         for note in &self.notes {
             let _ = writeln!(text, "note: {}", output::printable(note));
         }
+        text.push_str(&precision::table(&self.precisions));
         let _ = write!(text, "published {} version {}", self.model, self.version);
         if let Some(alias) = &self.alias {
             let _ = write!(text, ", now {alias}");

@@ -6,6 +6,7 @@
 mod bfloat16;
 mod contrib;
 mod functions;
+mod half_weights;
 mod names;
 mod order;
 mod reverse_rnn;
@@ -36,6 +37,7 @@ pub(crate) fn apply(model: &mut pb::ModelProto) {
     let mut names = names::Names::of(graph);
     contrib::pass(graph);
     bfloat16::pass(graph);
+    half_weights::pass(graph);
     typed_data::pass(graph);
     reverse_rnn::pass(graph, opset, &mut names);
     space_to_depth::pass(graph, &mut names);

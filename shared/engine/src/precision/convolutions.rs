@@ -108,7 +108,7 @@ fn weights(edit: &mut Edit, name: &str, nodes: &mut Vec<pb::NodeProto>) -> Strin
         bytes,
     );
     let numbers = edit.fresh(&format!("{name}.numbers"));
-    if edit.opset >= STEP_A_CHANNEL {
+    if edit.opset() >= STEP_A_CHANNEL {
         let steps = edit.add_f32(&format!("{name}.steps"), &[outputs], &steps);
         let zeros = edit.add(
             &format!("{name}.zeros"),

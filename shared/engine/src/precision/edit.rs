@@ -7,12 +7,11 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::type_proto::{Tensor as TensorType, Value};
 
 use crate::import::{Names, node};
-use crate::proto::{attribute, opset, subgraphs};
+use crate::proto::{attribute, is_onnx, opset, subgraphs};
 
 /// The outermost graph of a model that was checked. Graphs within it are left alone.
 pub(super) struct Edit {
     pub(super) graph: pb::GraphProto,
-    pub(super) opset: i64,
     /// How many weights were rewritten.
     pub(super) changed: usize,
     /// All of the model but its graph.
@@ -37,7 +36,6 @@ impl Edit {
         Self {
             weights: weights.collect(),
             graph,
-            opset: opset(&model).unwrap_or(0),
             changed: 0,
             around: model,
             names,
@@ -77,6 +75,18 @@ impl Edit {
         pb::ModelProto {
             graph: Some(graph),
             ..self.around.clone()
+        }
+    }
+
+    /// The version of ONNX's own operator set.
+    pub(super) fn opset(&self) -> i64 {
+        opset(&self.around).unwrap_or(0)
+    }
+
+    pub(super) fn set_opset(&mut self, version: i64) {
+        let mut sets = self.around.opset_import.iter_mut();
+        if let Some(set) = sets.find(|set| is_onnx(&set.domain)) {
+            set.version = version;
         }
     }
 

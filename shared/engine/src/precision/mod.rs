@@ -14,6 +14,7 @@ mod calibrate;
 mod convolutions;
 mod edit;
 mod half;
+mod opset;
 mod products;
 mod tables;
 
@@ -30,9 +31,6 @@ use edit::Edit;
 /// Smaller weights stay as they are: what they cost is not worth an error.
 const SMALL: usize = 1024;
 
-/// The first operator set that has `DynamicQuantizeLinear`.
-const INT8_OPSET: i64 = 11;
-
 /// The model with its large weights in half precision ([IEEE 754] binary16).
 ///
 /// Weights beyond the range of half precision, ±65,504, stay as they are.
@@ -40,6 +38,8 @@ const INT8_OPSET: i64 = 11;
 /// [IEEE 754]: https://doi.org/10.1109/IEEESTD.2019.8766229
 pub fn half(name: &str, onnx: &Bytes, limits: &Limits) -> Result<Bytes> {
     rewrite(onnx, limits, |edit| {
+        // The engine does the same later, and what it then stores would be no halves.
+        batch_norm::fold(edit);
         half::pass(edit);
         Ok(())
     })
@@ -57,15 +57,16 @@ pub fn int8(
     limits: &Limits,
 ) -> Result<Bytes> {
     let int8 = |edit: &mut Edit| {
-        if edit.opset < INT8_OPSET {
-            let opset = edit.opset;
-            return Err(Error::unsupported(format!(
-                "operator set {opset} has no dynamic quantization"
-            ))
-            .with_cure(format!(
-                "convert the model: onnx.version_converter.convert_version(model, {})",
-                INT8_OPSET + 2
-            )));
+        if !opset::raise(edit) {
+            let opset = edit.opset();
+            return Err(
+                Error::unsupported(format!("operator set {opset} has no quantization")).with_cure(
+                    format!(
+                        "convert the model: onnx.version_converter.convert_version(model, {})",
+                        opset::QUANTIZATION + 2
+                    ),
+                ),
+            );
         }
         batch_norm::fold(edit);
         if !examples.is_empty() {

@@ -1,0 +1,86 @@
+//! `--precision`: what is asked for, and the table that was chosen from.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use dunlin_publishing::{Choice, Evaluation, Trial, WeighOptions};
+
+use crate::exit::Failure;
+use crate::output;
+
+/// Which precision a model is compiled and published at.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PrecisionArgs {
+    /// `f16` and `int8` store and compute weights in fewer bits; `auto` takes the fastest that answers as well
+    #[arg(long, value_name = "source|f16|int8|auto", default_value = "source", value_parser = choice)]
+    precision: Choice,
+    /// Compare precisions on these inputs: files, in folders that are named like their labels if they have any
+    /// [default: the examples]
+    #[arg(long, value_name = "FOLDER", verbatim_doc_comment)]
+    evaluate: Option<PathBuf>,
+    /// The most accuracy (or agreement with the source) that a precision may lose: 0.01 is one in a hundred
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share)]
+    max_loss: f64,
+}
+
+impl PrecisionArgs {
+    pub(crate) fn options(&self) -> Result<WeighOptions, Failure> {
+        let evaluation = self.evaluate.as_deref().map(Evaluation::read);
+        Ok(WeighOptions {
+            choice: self.precision,
+            max_loss: self.max_loss,
+            evaluation: evaluation.transpose()?.unwrap_or_default(),
+            ..WeighOptions::default()
+        })
+    }
+}
+
+fn choice(text: &str) -> Result<Choice, String> {
+    text.parse()
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("expected a number from 0 to 1".into())
+    }
+}
+
+/// One row a precision; nothing where only one was wanted.
+pub(crate) fn table(trials: &[Trial]) -> String {
+    let mut text = String::new();
+    let Some(source) = trials.first() else {
+        return text;
+    };
+    let judged = if source.accuracy.is_some() {
+        "accuracy"
+    } else {
+        "agreement"
+    };
+    let _ = writeln!(
+        text,
+        "{:<10} {:>10} {:>10} {:>10} {:>10} {:>12}  ",
+        "precision", "size MB", "load ms", "run ms", judged, "difference"
+    );
+    for trial in trials {
+        let measured = &trial.measured;
+        let megabytes = trial.size.map_or(f64::NAN, |bytes| bytes as f64 / 1e6);
+        let good = trial.accuracy.or(trial.agreement);
+        let _ = writeln!(
+            text,
+            "{:<10} {:>10.2} {:>10.2} {:>10.2} {:>10.4} {:>12.1e}  {}",
+            trial.precision,
+            megabytes,
+            measured.load_ms.unwrap_or(f64::NAN),
+            measured.latency_ms.unwrap_or(f64::NAN),
+            good.unwrap_or(f64::NAN),
+            measured.max_difference.unwrap_or(f64::NAN),
+            output::printable(&trial.fate.to_string()),
+        );
+    }
+    let _ = writeln!(text, "compared on {} inputs\n", source.inputs);
+    text
+}
