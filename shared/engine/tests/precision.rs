@@ -8,7 +8,7 @@ use dunlin_engine::{ErrorKind, Limits, LoadOptions, Model, inspect, precision};
 use dunlin_protocol::NamedTensor;
 
 const CASES: [&str; 3] = [
-    "precision_pictures_12",
+    "precision_pictures_10",
     "precision_pictures_17",
     "precision_text",
 ];

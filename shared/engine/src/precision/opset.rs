@@ -12,12 +12,14 @@ const OLDEST: i64 = 9;
 /// Operators that mean the same from [`OLDEST`] to [`QUANTIZATION`], by the change log of ONNX's operators. `Clip` is
 /// rewritten.
 #[rustfmt::skip] // One a line would be a page.
-const SAME: [&str; 47] = [
-    "Abs", "Add", "And", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv",
-    "ConvTranspose", "Div", "Dropout", "Elu", "Erf", "Exp", "Expand", "Flatten", "Gather", "Gemm",
-    "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "Identity", "InstanceNormalization", "LRN", "LeakyRelu",
-    "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Mul", "Neg", "PRelu", "Pow", "ReduceMean", "ReduceSum",
-    "Relu", "Reshape", "Shape", "Sigmoid", "Softmax", "Sqrt", "Sum", "Transpose",
+const SAME: [&str; 65] = [
+    "Abs", "Add", "And", "AveragePool", "BatchNormalization", "Cast", "Ceil", "Clip", "Concat", "Constant",
+    "ConstantOfShape", "Conv", "ConvTranspose", "DepthToSpace", "Div", "Dropout", "Elu", "Equal", "Erf", "Exp",
+    "Expand", "Flatten", "Floor", "Gather", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Greater", "HardSigmoid",
+    "Identity", "InstanceNormalization", "LRN", "LeakyRelu", "Less", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool",
+    "Min", "Mul", "Neg", "Not", "PRelu", "Pow", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum",
+    "Relu", "Reshape", "Shape", "Sigmoid", "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sum", "Tanh", "Tile",
+    "Transpose", "Unsqueeze", "Where",
 ];
 
 /// Whether the graph is now under an operator set that has quantization.

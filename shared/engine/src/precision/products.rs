@@ -10,6 +10,9 @@ use super::SMALL;
 use super::edit::{Edit, Weights, byte, float_or, integer_or, step};
 use crate::import::{integer, node};
 
+/// The engine's integer products take their inputs by so many.
+const INPUTS: usize = 4;
+
 /// What a value was quantized to: bytes, step, and the byte that zero is.
 type Quantized = [String; 3];
 
@@ -69,11 +72,14 @@ fn weights(edit: &Edit, product: &pb::NodeProto) -> Option<Weights> {
             && float_or(product, "beta", 1.0).to_bits() == 1_f32.to_bits());
     let (x, name) = (product.input.first()?, product.input.get(1)?);
     let [first, second] = <[usize; 2]>::try_from(edit.shape(name)?).ok()?;
-    if !plain || first * second < SMALL || edit.is_weight(x) {
+    let transposed = gemm && integer_or(product, "transB", 0) != 0;
+    let inputs = if transposed { second } else { first };
+    let whole = inputs.is_multiple_of(INPUTS);
+    if !plain || !whole || first * second < SMALL || edit.is_weight(x) {
         return None;
     }
     let weights = edit.weights(name)?;
-    if !gemm || integer_or(product, "transB", 0) == 0 {
+    if !transposed {
         return Some(weights);
     }
     let column = |column: usize| weights.numbers[column..].iter().step_by(second).copied();

@@ -209,8 +209,13 @@ def precisions():
              helper.make_node("Gemm", ["flat", "w3", "b3"], ["y"], transB=1)]
     tensors = [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()]
     y = [value("y", np.float32, [1, 64])]
-    for opset in (12, 17):
-        made = model(nodes, [value("x", x)], y, tensors, opset=opset)
+    for opset in (10, 17):
+        bounds = [numpy_helper.from_array(np.float32(bound), name) for bound, name in ((0, "least"), (6, "most"))]
+        if opset == 10:
+            nodes[5], bounds = helper.make_node("Clip", ["sum"], ["r2"], min=0.0, max=6.0), []
+        else:
+            nodes[5] = helper.make_node("Clip", ["sum", "least", "most"], ["r2"])
+        made = model(nodes, [value("x", x)], y, tensors + bounds, opset=opset)
         case(f"precision_pictures_{opset}", made, {"x": x})
     ids = RNG.integers(0, 64, (1, 12))
     weights = {"table": f32(64, 32), "w1": f32(32, 64) / 6, "b1": f32(64), "w2": f32(64, 32) / 8}
