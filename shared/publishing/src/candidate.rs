@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use dunlin_engine::{Limits, Report};
 use dunlin_protocol::NamedTensor;
-use dunlin_registry::ModelName;
+use dunlin_registry::{ModelName, Role};
 use dunlin_transforms::{Spec, parse_labels};
 
 use crate::{Description, Error, ErrorKind, Precision, Result, guess, tensors};
@@ -27,6 +27,8 @@ pub struct Candidate {
     pub(crate) labels_file: Option<Bytes>,
     pub(crate) labels: Vec<String>,
     pub(crate) examples: Vec<GivenExample>,
+    /// Role, format and bytes of files that only people and tools read.
+    pub(crate) attachments: Vec<(Role, String, Bytes)>,
     pub(crate) notes: Vec<String>,
     /// If not as in the source.
     pub(crate) precision: Option<Precision>,
@@ -210,6 +212,7 @@ impl Candidate {
             labels_file,
             labels: labels.unwrap_or_default(),
             examples,
+            attachments: Vec::new(),
             notes,
             description,
             precision: None,
@@ -229,6 +232,11 @@ impl Candidate {
             body: request.body,
         });
         Ok(())
+    }
+
+    /// Adds a file that is published with the version and that no host needs, as a report.
+    pub fn attach(&mut self, role: Role, format: &str, bytes: Bytes) {
+        self.attachments.push((role, format.to_owned(), bytes));
     }
 
     /// Fills in what the graph tells, and notes it.

@@ -21,7 +21,9 @@ impl Verified {
     pub fn size(&self) -> u64 {
         let labels = self.candidate.labels_file.as_ref().map_or(0, Bytes::len);
         let plan = self.plan.as_ref().map_or(0, |plan| plan.bytes().len());
-        (self.candidate.onnx.len() + plan + self.pack_bytes.len() + labels) as u64
+        let attachments = self.candidate.attachments.iter();
+        let attached: usize = attachments.map(|(.., bytes)| bytes.len()).sum();
+        (self.candidate.onnx.len() + plan + self.pack_bytes.len() + labels + attached) as u64
     }
 
     /// Stores the model as its next version; `progress` is told of bytes as they are stored.
@@ -65,6 +67,9 @@ impl Verified {
         draft.attach(Role::Examples, FORMAT, self.pack_bytes);
         if let Some(labels) = candidate.labels_file {
             draft.attach(Role::Labels, "text", labels);
+        }
+        for (role, format, bytes) in candidate.attachments {
+            draft.attach(role, &format, bytes);
         }
         let manifest = &mut draft.manifest;
         if spec != Spec::default() {
