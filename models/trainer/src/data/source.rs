@@ -1,0 +1,167 @@
+//! Where the data lies, and in which of the known forms.
+
+use std::fmt;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dunlin_storage::{ObjectKey, ObjectMeta, Store, StoreOptions};
+use flate2::read::GzDecoder;
+use tokio::runtime::Handle;
+
+use super::{Found, cifar, folder, idx};
+use crate::{Error, ErrorKind, Result};
+
+/// The largest file of a data set, packed or not.
+const FILE_LIMIT: u64 = 1 << 30;
+
+/// The most files in a data set.
+const FILES_LIMIT: usize = 5_000_000;
+
+/// The forms of data that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A folder of pictures for each class; above them, if they are there, `train`, `valid`, `test`.
+    Folders,
+    /// MNIST's: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-…`; plain or `.gz`.
+    Idx,
+    /// CIFAR-10's binary version: `data_batch_1.bin` and so on, `test_batch.bin`.
+    Cifar,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Folders => "a folder of pictures per class",
+            Self::Idx => "MNIST's IDX files",
+            Self::Cifar => "CIFAR-10's binary files",
+        })
+    }
+}
+
+/// A folder or a bucket with data in it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub(super) store: Arc<dyn Store>,
+    runtime: Handle,
+    url: String,
+    form: Form,
+    files: Vec<ObjectMeta>,
+}
+
+impl Source {
+    /// Lists the files at a path or an `s3://bucket/prefix`. Blocks; not to be called from a task of
+    /// `runtime`.
+    pub fn open(url: &str, mut options: StoreOptions, runtime: Handle) -> Result<Self> {
+        options.get_limit = FILE_LIMIT;
+        let store = runtime.block_on(dunlin_storage::open(url, &options))?;
+        let files = runtime.block_on(store.list(""))?;
+        let visible = |file: &ObjectMeta| {
+            !file
+                .key
+                .as_str()
+                .split('/')
+                .any(|part| part.starts_with('.'))
+        };
+        let files: Vec<ObjectMeta> = files.into_iter().filter(visible).collect();
+        if files.is_empty() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there are no files in {}", store.url()),
+            ));
+        }
+        if files.len() > FILES_LIMIT {
+            let (url, count) = (store.url(), files.len());
+            return Err(Error::data(format!(
+                "{url} has {count} files, at most {FILES_LIMIT} are allowed"
+            )));
+        }
+        let any = |form: fn(&str) -> bool| files.iter().any(|file| form(file.key.as_str()));
+        let form = if any(idx::is_part) {
+            Form::Idx
+        } else if any(cifar::is_part) {
+            Form::Cifar
+        } else {
+            Form::Folders
+        };
+        Ok(Self {
+            url: store.url(),
+            store,
+            runtime,
+            form,
+            files,
+        })
+    }
+
+    /// The form that the names of the files tell.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its files, but for hidden ones, sorted by name.
+    pub(super) fn files(&self) -> &[ObjectMeta] {
+        &self.files
+    }
+
+    /// All pictures in it, none of them looked at yet, in an order that depends on the data alone.
+    pub(super) fn find(&self) -> Result<Vec<Found>> {
+        match self.form {
+            Form::Folders => folder::find(self),
+            Form::Idx => idx::find(self),
+            Form::Cifar => cifar::find(self),
+        }
+    }
+
+    /// A file whole.
+    pub(super) fn read(&self, key: &ObjectKey) -> Result<Bytes> {
+        Ok(self.runtime.block_on(self.store.get(key))?.bytes)
+    }
+
+    /// A file whole, unpacked if its name ends with `.gz`.
+    pub(super) fn read_unpacked(&self, key: &ObjectKey) -> Result<Bytes> {
+        let bytes = self.read(key)?;
+        let packed = key.as_str().rsplit('.').next();
+        if packed.is_none_or(|ending| ending != "gz") {
+            return Ok(bytes);
+        }
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&bytes[..])
+            .take(FILE_LIMIT + 1)
+            .read_to_end(&mut unpacked)
+            .map_err(|error| Error::data(format!("{key} is damaged")).because(error))?;
+        if unpacked.len() as u64 > FILE_LIMIT {
+            return Err(Error::data(format!(
+                "{key} unpacks to more than the {FILE_LIMIT} bytes that are allowed"
+            )));
+        }
+        Ok(unpacked.into())
+    }
+
+    /// The names of the classes, if a file with one a line tells them: the first is class 0.
+    pub(super) fn class_names(&self, file: &str) -> Result<Vec<String>> {
+        let Some(file) = self.files.iter().find(|known| known.key.as_str() == file) else {
+            return Ok(Vec::new());
+        };
+        dunlin_transforms::parse_labels(&self.read(&file.key)?)
+            .map_err(|error| Error::data(format!("{}: {error}", file.key)).because(error))
+    }
+}
+
+/// The label of a class by its number: its name, or the number itself.
+pub(super) fn label(names: &[String], class: u8) -> Result<String> {
+    if names.is_empty() {
+        return Ok(class.to_string());
+    }
+    names.get(usize::from(class)).cloned().ok_or_else(|| {
+        let count = names.len();
+        Error::data(format!(
+            "there is a label {class}, and names for {count} classes: 0 to {}",
+            count - 1
+        ))
+    })
+}

@@ -1,0 +1,40 @@
+//! The training loop: steps, validation, checkpoints.
+//!
+//! All that happens follows from the data, the hyperparameters and the number of the step: random
+//! numbers are drawn anew for each step, so a run that is taken up from a checkpoint goes on as it
+//! would have without the break.
+
+mod checkpoint;
+mod hyperparameters;
+mod progress;
+mod training;
+
+pub use checkpoint::{Checkpoints, Fingerprint};
+pub use hyperparameters::{Hyperparameters, Optimizer};
+pub use progress::Progress;
+pub use training::{Fitted, Plan, fit, scores};
+
+use serde::{Deserialize, Serialize};
+
+/// What was seen at the end of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Its number, from 1.
+    pub epoch: usize,
+    /// Steps done so far.
+    pub step: usize,
+    /// Mean loss and share of right answers over the epoch's training pictures, as they were
+    /// changed, with the weights of the moment.
+    pub train: Score,
+    /// The same over the validation part, unchanged; absent where there is none.
+    pub valid: Option<Score>,
+}
+
+/// How well a network did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Cross-entropy, in nats.
+    pub loss: f64,
+    /// Share of right answers, 0 to 1.
+    pub accuracy: f64,
+}

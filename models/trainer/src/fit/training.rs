@@ -1,0 +1,404 @@
+//! The loop itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::store::ModuleRecord;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::checkpoint::{Checkpoint, State};
+use super::{Checkpoints, Fingerprint, Point, Progress, Score};
+use crate::data::{Batch, Batches, Dataset, Epoch, Part};
+use crate::recipes::Network;
+use crate::{Error, ErrorKind, Result};
+
+/// Pictures in a batch where nothing is learned.
+const PLAIN_BATCH: usize = 256;
+
+/// How a run is carried out; nothing here changes what comes out of it.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Where the network's tensors are, without gradients.
+    pub device: Device,
+    /// What is trained, and how.
+    pub fingerprint: Fingerprint,
+    /// Where it is kept.
+    pub checkpoints: &'a Checkpoints,
+    /// Steps from one checkpoint to the next.
+    pub checkpoint_every: usize,
+    /// Threads that read pictures.
+    pub workers: usize,
+    /// Set from outside: store a checkpoint and leave.
+    pub stop: &'a AtomicBool,
+    /// Say nothing.
+    pub quiet: bool,
+}
+
+/// A network that has learned.
+#[derive(Debug)]
+pub struct Fitted<N> {
+    /// With the weights of the best epoch, without gradients.
+    pub network: N,
+    /// Each epoch.
+    pub history: Vec<Point>,
+    /// The epoch that the weights are from.
+    pub epoch: usize,
+    /// Time spent in training, over all processes.
+    pub seconds: f64,
+}
+
+/// Trains a network, from the last checkpoint of the run if there is one.
+///
+/// Ends with [`ErrorKind::Stopped`] when it is told to stop, and with [`ErrorKind::Diverged`] when
+/// the loss is no number.
+pub fn fit<N: Network>(fresh: N, data: &Arc<Dataset>, plan: &Plan) -> Result<Fitted<N>> {
+    Run::start(fresh, data, plan)?.go()
+}
+
+/// The network's scores for pictures of a part, in their order: `[pictures × classes]`.
+pub fn scores<N: Network>(
+    network: &N,
+    data: &Arc<Dataset>,
+    part: Part,
+    limit: usize,
+    plan: &Plan,
+) -> Result<Vec<f32>> {
+    let mut all = Vec::new();
+    let wanted = limit * data.labels.len();
+    for batch in Batches::plain(data, part, PLAIN_BATCH, plan.workers) {
+        if all.len() >= wanted {
+            break;
+        }
+        let scores = network.forward(pictures(&batch?, data, &plan.device));
+        all.extend(numbers(scores)?);
+    }
+    all.truncate(wanted);
+    Ok(all)
+}
+
+struct Run<'a, N> {
+    data: &'a Arc<Dataset>,
+    plan: &'a Plan<'a>,
+    training: Device,
+    network: N,
+    optimizer: ModuleOptimizer,
+    state: State,
+    best: Option<Vec<u8>>,
+    started: Instant,
+    steps_an_epoch: usize,
+}
+
+impl<'a, N: Network> Run<'a, N> {
+    fn start(fresh: N, data: &'a Arc<Dataset>, plan: &'a Plan) -> Result<Self> {
+        let hyper = &plan.fingerprint.hyperparameters;
+        let training = plan.device.clone().autodiff();
+        let mut run = Self {
+            data,
+            plan,
+            network: fresh.train(),
+            optimizer: hyper.optimizer(),
+            state: State {
+                fingerprint: plan.fingerprint.clone(),
+                step: 0,
+                seconds: 0.0,
+                loss: 0.0,
+                right: 0,
+                pictures: 0,
+                history: Vec::new(),
+                best: None,
+            },
+            best: None,
+            started: Instant::now(),
+            steps_an_epoch: data.part(Part::Train).len().div_ceil(hyper.batch),
+            training,
+        };
+        if let Some(checkpoint) = plan.checkpoints.last(&plan.fingerprint)? {
+            let Checkpoint {
+                state,
+                network,
+                optimizer,
+                best,
+            } = checkpoint;
+            run.network = load(run.network, network)?;
+            run.optimizer = run
+                .optimizer
+                .from_bytes(burn_bytes(optimizer))
+                .map_err(damaged)?;
+            (run.state, run.best) = (state, best);
+        }
+        Ok(run)
+    }
+
+    fn go(mut self) -> Result<Fitted<N>> {
+        let hyper = self.plan.fingerprint.hyperparameters.clone();
+        let steps = hyper.epochs * self.steps_an_epoch;
+        let mut progress = Progress::new(self.state.step, steps, self.plan.quiet);
+        if self.state.step > 0 {
+            progress.say(&format!(
+                "goes on after step {} of {steps}",
+                self.state.step
+            ));
+        }
+        while self.state.step < steps && !self.is_stale() {
+            let epoch = self.state.step / self.steps_an_epoch;
+            self.epoch(epoch, steps, &mut progress)?;
+        }
+        let seconds = self.seconds();
+        let State { history, best, .. } = self.state;
+        let last = history.last().map_or(0, |point| point.epoch);
+        let (network, epoch) = match (self.best, best) {
+            (Some(bytes), Some(point)) => (load(self.network, bytes)?, point.epoch),
+            _ => (self.network, last),
+        };
+        Ok(Fitted {
+            network: network.valid(),
+            history,
+            epoch,
+            seconds,
+        })
+    }
+
+    /// The rest of an epoch, the first being 0.
+    fn epoch(&mut self, number: usize, steps: usize, progress: &mut Progress) -> Result<()> {
+        let plan = self.plan;
+        let hyper = &plan.fingerprint.hyperparameters;
+        let loss = CrossEntropyLossConfig::new()
+            .with_smoothing((hyper.smoothing > 0.0).then_some(hyper.smoothing as f32))
+            .init(&self.training);
+        let epoch = Epoch {
+            batch: hyper.batch,
+            number,
+            seed: hyper.seed,
+            augment: hyper.augment,
+        };
+        let first = self.state.step % self.steps_an_epoch;
+        let mut gradients = GradientsAccumulator::new();
+        for batch in Batches::train(self.data, epoch, first, self.plan.workers) {
+            let batch = batch?;
+            let score = self.step(&batch, &loss, &mut gradients, steps)?;
+            progress.step(self.state.step, number + 1, hyper.epochs, score);
+            let ends = self.state.step.is_multiple_of(self.steps_an_epoch);
+            if ends {
+                let best = self.end_epoch(number)?;
+                let point = self.state.history.last().expect("just added");
+                progress.epoch(point, best);
+            }
+            let told = self.plan.stop.load(Ordering::Relaxed);
+            // Gradients that are being summed up are not stored: a checkpoint follows a whole step.
+            let whole = ends || self.state.step.is_multiple_of(hyper.accumulate);
+            let due = self.state.step.is_multiple_of(self.plan.checkpoint_every)
+                || self.state.step == steps;
+            if whole && (due || told) {
+                self.checkpoint()?;
+            }
+            if whole && told && self.state.step < steps {
+                let message = format!(
+                    "stopped after step {} of {steps}; the same command goes on",
+                    self.state.step
+                );
+                return Err(Error::new(ErrorKind::Stopped, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        batch: &Batch,
+        loss: &CrossEntropyLoss,
+        gradients: &mut GradientsAccumulator<N>,
+        steps: usize,
+    ) -> Result<Score> {
+        let plan = self.plan;
+        let hyper = &plan.fingerprint.hyperparameters;
+        // What the network itself draws, as for dropout, follows from the step alone.
+        self.training
+            .seed(hyper.seed.wrapping_add(1 + self.state.step as u64));
+        let targets = targets(batch, &self.training);
+        let scores = self
+            .network
+            .forward(pictures(batch, self.data, &self.training));
+        let mean = loss.forward(scores.clone(), targets);
+        let value = f64::from(number(mean.clone())?);
+        if !value.is_finite() {
+            let (epoch, step, rate) = (
+                self.state.step / self.steps_an_epoch + 1,
+                self.state.step + 1,
+                hyper.rate(self.state.step, steps),
+            );
+            return Err(Error::new(
+                ErrorKind::Diverged,
+                format!(
+                    "the loss of step {step} (epoch {epoch}) is {value}, at a learning rate of {rate:.2e}: \
+                     try a lower one, or --clip 1; the last checkpoint stays"
+                ),
+            ));
+        }
+        let right = right(&numbers(scores.detach())?, &batch.classes);
+        let mean = mean.div_scalar(hyper.accumulate as f64);
+        let grads = GradientsParams::from_grads(mean.backward(), &self.network);
+        gradients.accumulate(&self.network, grads);
+        self.state.step += 1;
+        let ends = self.state.step.is_multiple_of(self.steps_an_epoch);
+        if ends || self.state.step.is_multiple_of(hyper.accumulate) {
+            let rate = hyper.rate(self.state.step - 1, steps);
+            self.network = self
+                .optimizer
+                .step(rate, self.network.clone(), gradients.grads());
+        }
+        let count = batch.classes.len();
+        self.state.loss += value * count as f64;
+        self.state.right += right;
+        self.state.pictures += count;
+        Ok(Score {
+            loss: value,
+            accuracy: right as f64 / count as f64,
+        })
+    }
+
+    /// Validates; whether this epoch is the best so far.
+    fn end_epoch(&mut self, number: usize) -> Result<bool> {
+        let pictures = self.state.pictures.max(1) as f64;
+        let train = Score {
+            loss: self.state.loss / pictures,
+            accuracy: self.state.right as f64 / pictures,
+        };
+        (self.state.loss, self.state.right, self.state.pictures) = (0.0, 0, 0);
+        let valid = self.validate()?;
+        let point = Point {
+            epoch: number + 1,
+            step: self.state.step,
+            train,
+            valid,
+        };
+        self.state.history.push(point);
+        let Some(valid) = valid else {
+            return Ok(false);
+        };
+        let lowest = self
+            .state
+            .best
+            .and_then(|best| best.valid)
+            .map_or(f64::INFINITY, |best| best.loss);
+        let best = valid.loss < lowest;
+        if best {
+            self.state.best = Some(point);
+            self.best = Some(record(&self.network)?);
+        }
+        Ok(best)
+    }
+
+    fn validate(&self) -> Result<Option<Score>> {
+        let part = self.data.part(Part::Valid);
+        if part.is_empty() {
+            return Ok(None);
+        }
+        let network = self.network.valid();
+        let scores = scores(&network, self.data, Part::Valid, part.len(), self.plan)?;
+        let classes: Vec<usize> = part.iter().map(|example| example.class).collect();
+        let rows = scores.chunks(self.data.labels.len()).zip(&classes);
+        let loss: f64 = rows.map(|(row, &class)| cross_entropy(row, class)).sum();
+        let count = classes.len() as f64;
+        Ok(Some(Score {
+            loss: loss / count,
+            accuracy: right(&scores, &classes) as f64 / count,
+        }))
+    }
+
+    /// Whether validation has not got better for too long.
+    fn is_stale(&self) -> bool {
+        let patience = self.plan.fingerprint.hyperparameters.patience;
+        match (patience, self.state.best, self.state.history.last()) {
+            (Some(patience), Some(best), Some(last)) => last.epoch - best.epoch >= patience,
+            _ => false,
+        }
+    }
+
+    fn checkpoint(&mut self) -> Result<()> {
+        let state = State {
+            seconds: self.seconds(),
+            ..self.state.clone()
+        };
+        self.plan.checkpoints.store(&Checkpoint {
+            state,
+            network: record(&self.network)?,
+            optimizer: self.optimizer.into_bytes().map_err(damaged)?.to_vec(),
+            best: self.best.clone(),
+        })
+    }
+
+    fn seconds(&self) -> f64 {
+        self.state.seconds + self.started.elapsed().as_secs_f64()
+    }
+}
+
+fn pictures(batch: &Batch, data: &Dataset, device: &Device) -> Tensor<4> {
+    let [channels, height, width] = data.decoder.shape();
+    let shape = [batch.classes.len(), channels, height, width];
+    Tensor::from_data(TensorData::new(batch.pictures.clone(), shape), device)
+}
+
+fn targets(batch: &Batch, device: &Device) -> Tensor<1, Int> {
+    let classes: Vec<i32> = batch.classes.iter().map(|&class| class as i32).collect();
+    let count = classes.len();
+    Tensor::from_data(TensorData::new(classes, [count]), device)
+}
+
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let data = tensor.try_into_data().map_err(|error| {
+        Error::new(ErrorKind::Failed, "the device failed").because(error.to_string())
+    })?;
+    Ok(data.iter::<f32>().collect())
+}
+
+fn number(tensor: Tensor<1>) -> Result<f32> {
+    Ok(numbers(tensor)?[0])
+}
+
+/// How many rows of scores are highest where they should be.
+fn right(scores: &[f32], classes: &[usize]) -> usize {
+    let rows = scores.chunks(scores.len() / classes.len().max(1));
+    rows.zip(classes)
+        .filter(|(row, class)| row.iter().all(|score| *score <= row[**class]))
+        .count()
+}
+
+/// Of scores before softmax, in nats.
+fn cross_entropy(row: &[f32], class: usize) -> f64 {
+    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = row
+        .iter()
+        .map(|score| f64::from(score - highest).exp())
+        .sum();
+    sum.ln() - f64::from(row[class] - highest)
+}
+
+fn record<N: Network>(network: &N) -> Result<Vec<u8>> {
+    // `valid` brings running statistics up to date; a record of the training network lacks the last step's.
+    let bytes = network
+        .valid()
+        .into_record()
+        .into_bytes()
+        .map_err(damaged)?;
+    Ok(bytes.to_vec())
+}
+
+fn load<N: Network>(network: N, bytes: Vec<u8>) -> Result<N> {
+    let record = ModuleRecord::from_bytes(burn_bytes(bytes)).map_err(damaged)?;
+    network.try_load_record(record).map_err(damaged)
+}
+
+fn burn_bytes(bytes: Vec<u8>) -> burn::tensor::Bytes {
+    burn::tensor::Bytes::from_bytes_vec(bytes)
+}
+
+fn damaged(error: burn::store::RecordError) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        "the weights of a checkpoint can't be read",
+    )
+    .because(error)
+}

@@ -1,0 +1,371 @@
+//! The whole road, from data to a published version.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+use dunlin_publishing::{Candidate, CompileOptions, ProveOptions};
+use dunlin_registry::{ModelName, Registry, Role};
+use dunlin_storage::StoreOptions;
+use tokio::runtime::Handle;
+
+use crate::cli::{Cli, StoreArgs};
+use crate::data::{Dataset, GatherOptions, Part, Source};
+use crate::evaluate::{Answers, Mistake, Report, html};
+use crate::fit::{self, Checkpoints, Fingerprint, Fitted, Hyperparameters, Plan};
+use crate::package::{About, Package};
+use crate::recipes::{Cnn, Network, Recipe, Resnet};
+use crate::served::Served;
+use crate::{Error, ErrorKind, Result, device, machine};
+
+/// Test pictures whose scores are compared between the network and what was exported from it.
+const COMPARED: usize = 256;
+
+/// Scores may differ by so much: they are sums of thousands of FP32 products, in another order.
+const TOLERANCE: f32 = 1e-3;
+
+/// Mistakes that the report shows.
+const MISTAKES: usize = 24;
+
+/// Trains, evaluates, and publishes. Blocks; not to be called from a task of `runtime`.
+pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
+    let hyper = cli.training.over(cli.recipe.defaults())?;
+    let about = about(cli)?;
+    let device = device::open(&cli.device)?;
+    let registry = cli
+        .publish
+        .is_some()
+        .then(|| registry(&cli.store, runtime))
+        .transpose()?;
+
+    let source = Source::open(&cli.data, store_options(&cli.store), runtime.clone())?;
+    let options = GatherOptions {
+        size: cli.pictures.size,
+        split: cli.pictures.split()?,
+        damaged_limit: cli.pictures.damaged_limit,
+    };
+    let data = Arc::new(Dataset::gather(source, &options)?);
+    if !cli.quiet {
+        eprintln!("{}", data.census);
+    }
+
+    let job = Job {
+        cli,
+        runtime,
+        stop,
+        hyper,
+        about,
+        registry,
+        device: device.clone(),
+        data: &data,
+    };
+    // What the weights are drawn from.
+    device.seed(job.hyper.seed);
+    let width = job.hyper.width;
+    match cli.recipe {
+        Recipe::Cnn => job.train(Cnn::new(data.shape(), width, &device)),
+        Recipe::Resnet => job.train(Resnet::new(data.shape(), width, &device)),
+    }
+}
+
+/// What is settled before anything is trained.
+struct Job<'a> {
+    cli: &'a Cli,
+    runtime: &'a Handle,
+    stop: &'a AtomicBool,
+    hyper: Hyperparameters,
+    about: About,
+    registry: Option<Registry>,
+    device: Device,
+    data: &'a Arc<Dataset>,
+}
+
+impl Job<'_> {
+    fn train<N: Network>(&self, network: N) -> Result<()> {
+        let parameters = network.num_params();
+        let [channels, height, width] = self.data.decoder.shape();
+        self.say(&format!(
+            "network    {}: {parameters} weights, {channels}×{height}×{width} to {} classes, on {}",
+            self.cli.recipe.name(),
+            self.data.labels.len(),
+            self.cli.device
+        ));
+        let store = self.runtime.block_on(dunlin_storage::open(
+            &self.run_url(),
+            &run_options(&self.cli.store),
+        ))?;
+        let checkpoints = Checkpoints::new(store, self.runtime.clone());
+        let plan = Plan {
+            device: self.device.clone(),
+            fingerprint: self.fingerprint(),
+            checkpoints: &checkpoints,
+            checkpoint_every: self.cli.checkpoint_every,
+            workers: self.cli.workers,
+            stop: self.stop,
+            quiet: self.cli.quiet,
+        };
+        if self.cli.dry_run {
+            return self.try_out(&network.valid(), &plan);
+        }
+        if self.cli.fresh {
+            checkpoints.clear()?;
+        }
+        let fitted = fit::fit(network, self.data, &plan)?;
+        let served = self.served(&fitted.network)?;
+        let (report, answers) = self.evaluate(&fitted, &served, &plan, parameters)?;
+        tell(&report);
+        let folder = self.folder();
+        let page = html(&report, &self.mistakes(&answers)?);
+        let package = Package {
+            about: &self.about,
+            onnx: served.onnx(),
+            input: served.input(),
+            data: self.data,
+            answers: &answers,
+            report: &report,
+            page: &page,
+        };
+        package.write(&folder)?;
+        self.say(&format!(
+            "model      {}, with report.html",
+            folder.display()
+        ));
+        self.pass_gates(&report)?;
+        match &self.registry {
+            Some(registry) => self.publish(registry, &report, page),
+            None => Ok(()),
+        }
+    }
+
+    /// Shows that the rest of the road is open, with weights that know nothing.
+    fn try_out<N: Network>(&self, network: &N, plan: &Plan) -> Result<()> {
+        let served = self.served(network)?;
+        let difference = self.difference(network, &served, plan)?;
+        let pictures = self.data.part(Part::Train).len();
+        let steps = pictures.div_ceil(self.hyper.batch) * self.hyper.epochs;
+        let bytes = served.onnx().len();
+        self.say(&format!(
+            "dry run    {} epochs, {steps} steps of {} pictures; {bytes} bytes of ONNX, which the engine runs \
+             to within {difference:.0e}; nothing was trained",
+            self.hyper.epochs, self.hyper.batch
+        ));
+        Ok(())
+    }
+
+    fn served<N: Network>(&self, network: &N) -> Result<Served> {
+        Served::export(
+            network,
+            self.data,
+            &self.about.name,
+            self.cli.model.normalize_in_graph,
+        )
+    }
+
+    fn evaluate<N: Network>(
+        &self,
+        fitted: &Fitted<N>,
+        served: &Served,
+        plan: &Plan,
+        parameters: usize,
+    ) -> Result<(Report, Answers)> {
+        let difference = self.difference(&fitted.network, served, plan)?;
+        let test = self.data.part(Part::Test);
+        let truth = test.iter().map(|example| example.class).collect();
+        let scores = served.scores(self.data, test.len())?;
+        let answers = Answers::from_scores(scores, truth, self.data.labels.len());
+        let report = Report {
+            name: self.about.name.clone(),
+            labels: self.data.labels.clone(),
+            metrics: answers.measure(),
+            accuracy_interval: Report::accuracy_interval(&answers),
+            export_difference: difference,
+            data: self.data.census.clone(),
+            training: plan.fingerprint.clone(),
+            history: fitted.history.clone(),
+            epoch: fitted.epoch,
+            parameters,
+            seconds: fitted.seconds,
+            device: self.cli.device.clone(),
+            machine: machine::describe(),
+            versions: machine::versions(),
+            revision: machine::revision(),
+        };
+        Ok((report, answers))
+    }
+
+    /// The largest difference of a score between the network and the exported model. One that is too
+    /// large is an error: something else would be served than was trained.
+    fn difference<N: Network>(&self, network: &N, served: &Served, plan: &Plan) -> Result<f32> {
+        let count = self.data.part(Part::Test).len().min(COMPARED);
+        let trained = fit::scores(network, self.data, Part::Test, count, plan)?;
+        let exported = served.scores(self.data, count)?;
+        let pairs = trained.iter().zip(&exported);
+        let difference = pairs
+            .map(|(one, other)| (one - other).abs())
+            .fold(0.0, f32::max);
+        let largest = trained
+            .iter()
+            .fold(1.0_f32, |largest, score| largest.max(score.abs()));
+        if difference.is_nan() || difference > TOLERANCE * largest {
+            let message = format!(
+                "the exported model's scores differ from the network's by up to {difference:.1e}: the export is wrong"
+            );
+            return Err(Error::new(ErrorKind::Failed, message));
+        }
+        Ok(difference)
+    }
+
+    /// The surest of the wrong answers.
+    fn mistakes(&self, answers: &Answers) -> Result<Vec<Mistake>> {
+        let test = self.data.part(Part::Test);
+        let mut wrong: Vec<_> = test
+            .iter()
+            .zip(answers.answers())
+            .filter(|(_, (truth, answer, _))| truth != answer)
+            .collect();
+        wrong.sort_by(|(_, (.., one)), (_, (.., other))| other.total_cmp(one));
+        wrong.truncate(MISTAKES);
+        let mistake = |(example, (truth, answer, confidence)): (
+            &crate::data::Example,
+            (usize, usize, f32),
+        )| {
+            Ok(Mistake {
+                name: example.name.clone(),
+                truth: self.data.labels[truth].clone(),
+                answer: self.data.labels[answer].clone(),
+                confidence,
+                file: self.data.decoder.file(example)?,
+            })
+        };
+        wrong.into_iter().map(mistake).collect()
+    }
+
+    fn pass_gates(&self, report: &Report) -> Result<()> {
+        let faults: Vec<String> = self
+            .cli
+            .gates
+            .iter()
+            .filter_map(|gate| gate.fault(&report.metrics))
+            .collect();
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let faults = faults.join("; ");
+        let so = if self.registry.is_some() {
+            ": nothing was published"
+        } else {
+            ""
+        };
+        Err(Error::new(ErrorKind::Gate, format!("{faults}{so}")))
+    }
+
+    fn publish(&self, registry: &Registry, report: &Report, page: String) -> Result<()> {
+        let mut candidate = Candidate::read(&self.folder(), Some(&self.about.name))?;
+        let json = serde_json::to_vec(report).map_err(|error| {
+            Error::new(ErrorKind::Failed, "the report can't be written").because(error)
+        })?;
+        candidate.attach(Role::Other("report".to_owned()), "json", json.into());
+        candidate.attach(Role::Other("report".to_owned()), "html", page.into());
+        let verified = candidate
+            .compile(&CompileOptions::default())?
+            .prove(&ProveOptions::default())?;
+        let published = self.runtime.block_on(verified.publish(registry, None))?;
+        println!(
+            "published {}@{}",
+            published.manifest.name, published.manifest.version
+        );
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let [channels, height, width] = self.data.decoder.shape();
+        Fingerprint {
+            recipe: self.cli.recipe.name().to_owned(),
+            data: self.data.census.digest.clone(),
+            shape: [channels, height, width, self.data.labels.len()],
+            hyperparameters: self.hyper.clone(),
+        }
+    }
+
+    fn run_url(&self) -> String {
+        self.cli
+            .run
+            .clone()
+            .unwrap_or_else(|| format!("runs/{}", self.about.name))
+    }
+
+    fn folder(&self) -> PathBuf {
+        let default = || PathBuf::from(format!("runs/{}/model", self.about.name));
+        self.cli.output.clone().unwrap_or_else(default)
+    }
+
+    fn say(&self, line: &str) {
+        if !self.cli.quiet {
+            eprintln!("{line}");
+        }
+    }
+}
+
+/// The figures, on standard output.
+fn tell(report: &Report) {
+    let metrics = &report.metrics;
+    let interval = report.accuracy_interval;
+    println!(
+        "test       accuracy {:.2} % (95 %: {:.2} to {:.2}), F1 {:.4}, ECE {:.4}, ROC AUC {:.4}, on {} pictures",
+        metrics.accuracy * 100.0,
+        interval.low * 100.0,
+        interval.high * 100.0,
+        metrics.f1,
+        metrics.ece,
+        metrics.roc_auc,
+        metrics.count
+    );
+}
+
+fn about(cli: &Cli) -> Result<About> {
+    let model = &cli.model;
+    let name = cli
+        .publish
+        .as_deref()
+        .or(model.name.as_deref())
+        .unwrap_or(cli.recipe.name());
+    let name =
+        ModelName::new(name).map_err(|error| Error::usage(error.to_string()).because(error))?;
+    Ok(About {
+        name: name.to_string(),
+        description: model.description.clone(),
+        license: model.license.clone(),
+        tags: model.tags.clone(),
+        top_k: model.top_k,
+    })
+}
+
+fn registry(store: &StoreArgs, runtime: &Handle) -> Result<Registry> {
+    let url = store.store.as_deref().ok_or_else(|| {
+        Error::usage(
+            "--publish needs a store: --store file:PATH or s3://bucket/prefix, or DUNLIN_STORE",
+        )
+    })?;
+    Ok(Registry::new(runtime.block_on(dunlin_storage::open(
+        url,
+        &store_options(store),
+    ))?))
+}
+
+fn store_options(store: &StoreArgs) -> StoreOptions {
+    StoreOptions {
+        endpoint: store.s3_endpoint.clone(),
+        region: store.s3_region.clone(),
+        path_style: store.s3_path_style,
+        ..StoreOptions::default()
+    }
+}
+
+/// Checkpoints of large networks are read whole.
+fn run_options(store: &StoreArgs) -> StoreOptions {
+    StoreOptions {
+        get_limit: 4 << 30,
+        ..store_options(store)
+    }
+}

@@ -1,0 +1,126 @@
+//! A run that was killed or told to stop goes on as if nothing had happened.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::trainer::Trainer;
+
+const TRAINING: [&str; 9] = [
+    "resnet",
+    "--epochs",
+    "3",
+    "--batch",
+    "4",
+    "--checkpoint-every",
+    "5",
+    "--learning-rate",
+    "0.01",
+];
+
+fn options<'a>(run: &'a str, output: &'a str) -> Vec<&'a str> {
+    [&TRAINING[..], &["--run", run, "--output", output]].concat()
+}
+
+/// What the weights and the curve of a finished run are.
+fn outcome(trainer: &Trainer, model: &str) -> (Vec<u8>, String) {
+    let onnx = fs::read(trainer.path(model).join("model.onnx")).unwrap();
+    (onnx, trainer.report(model)["history"].to_string())
+}
+
+fn wait_for_checkpoint(folder: &Path, child: &mut Child) {
+    let deadline = Instant::now() + Duration::from_mins(5);
+    while !fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()) {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it ended before its first checkpoint"
+        );
+        assert!(Instant::now() < deadline, "no checkpoint in five minutes");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn steps(folder: &Path) -> Vec<usize> {
+    let names = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name());
+    let mut steps: Vec<usize> = names
+        .map(|name| name.to_str().unwrap().parse().unwrap())
+        .collect();
+    steps.sort_unstable();
+    steps
+}
+
+#[test]
+fn killed_and_stopped_runs_end_as_an_unbroken_one() {
+    let trainer = Trainer::new(60);
+    trainer.run(&options("whole", "one"), 0);
+    let whole = outcome(&trainer, "one");
+    let end = *steps(&trainer.path("whole/checkpoints")).last().unwrap();
+
+    // Killed once it has a checkpoint.
+    let checkpoints = trainer.path("killed/checkpoints");
+    let mut child = trainer.start(&options("killed", "two"));
+    wait_for_checkpoint(&checkpoints, &mut child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let at = *steps(&checkpoints).last().unwrap();
+    assert!(at < end, "killed at step {at}, the last is {end}");
+    let output = trainer.run(&options("killed", "two"), 0);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        text.contains(&format!("goes on after step {at} of {end}")),
+        "{text}"
+    );
+    assert!(
+        outcome(&trainer, "two") == whole,
+        "killed after step {at}: another curve"
+    );
+
+    // Told to stop: it leaves a checkpoint, and says so.
+    let checkpoints = trainer.path("stopped/checkpoints");
+    let mut child = trainer.start(&options("stopped", "three"));
+    wait_for_checkpoint(&checkpoints, &mut child);
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+    let at = *steps(&checkpoints).last().unwrap();
+    assert!(at < end, "stopped at step {at}, the last is {end}");
+    trainer.run(&options("stopped", "three"), 0);
+    assert!(
+        outcome(&trainer, "three") == whole,
+        "stopped after step {at}: another curve"
+    );
+
+    // The last checkpoint damaged: the one before it is taken.
+    let [before, last] = steps(&trainer.path("whole/checkpoints"))[..] else {
+        panic!("two checkpoints stay");
+    };
+    let file = trainer.path(&format!("whole/checkpoints/{last:012}"));
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let output = trainer.run(&options("whole", "four"), 0);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        text.contains("is damaged") && text.contains(&format!("after step {before} ")),
+        "{text}"
+    );
+    assert!(outcome(&trainer, "four") == whole);
+
+    // Other options, or other data: not the same run.
+    let other = [&options("whole", "five")[..], &["--seed", "1"]].concat();
+    let output = trainer.run(&other, 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("other options"));
+    fs::remove_file(trainer.path("data/square/0.png")).unwrap();
+    let output = trainer.run(&options("whole", "five"), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the data has changed"));
+}

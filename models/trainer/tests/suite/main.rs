@@ -1,0 +1,8 @@
+//! The trainer, from outside: its data, its exports, and the built program.
+
+mod data;
+mod export;
+mod interrupted;
+mod pictures;
+mod road;
+mod trainer;
