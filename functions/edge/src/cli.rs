@@ -44,6 +44,7 @@ Release:
   alias        Show, set or delete aliases
 
   compile      Compile and prove a model without publishing it
+  train        Train a model on labelled pictures; a program of its own, dunlin-train
 
 Look inside:
   inspect      Show what an .onnx file takes, gives, and is made of
@@ -363,6 +364,13 @@ From the latency that was measured when the version was published, and a table o
     Cost(CostArgs),
     /// List what the HTTP API answers
     Routes,
+    /// Train a model on labelled pictures; a program of its own, dunlin-train
+    #[command(disable_help_flag = true)]
+    Train {
+        /// What dunlin-train takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Print the version
     Version,
     /// Print completions for a shell

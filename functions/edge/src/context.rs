@@ -35,6 +35,30 @@ impl Context {
         }
     }
 
+    /// The store, as another program of ours reads it from its environment.
+    pub(crate) fn store_environment(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+        let StoreArgs {
+            s3_endpoint,
+            s3_region,
+            s3_path_style,
+            ..
+        } = &self.store;
+        let optional = [
+            ("DUNLIN_S3_ENDPOINT", s3_endpoint.clone()),
+            ("DUNLIN_S3_REGION", s3_region.clone()),
+            (
+                "DUNLIN_S3_PATH_STYLE",
+                s3_path_style.map(|set| set.to_string()),
+            ),
+        ];
+        let set = optional
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        Ok(std::iter::once(("DUNLIN_STORE", self.url()?))
+            .chain(set)
+            .collect())
+    }
+
     /// Opens the registry over the store.
     pub(crate) async fn registry(&self) -> Result<Registry, Failure> {
         Ok(Registry::new(self.store_at(&self.url()?).await?))

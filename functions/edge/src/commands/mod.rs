@@ -23,6 +23,7 @@ mod shadow;
 mod show;
 mod sign;
 mod source;
+mod train;
 mod verify;
 mod version;
 
@@ -56,6 +57,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Doctor(arguments) => doctor::doctor(arguments, context).await,
         Command::Cost(arguments) => cost::cost(arguments, context).await,
         Command::Routes => routes::routes(context),
+        Command::Train { arguments } => train::train(arguments, context),
         Command::Version => version::version(context),
         Command::Completions { shell } => version::completions(shell, context),
     }
