@@ -4,6 +4,7 @@ mod batch;
 mod commands;
 mod deploy;
 mod exit;
+mod precision;
 mod process;
 mod release;
 mod sign;
