@@ -1,5 +1,6 @@
 //! The `dunlin` command: publish, serve and run models, on this machine.
 
+mod aws;
 mod cli;
 mod commands;
 mod context;

@@ -1,9 +1,10 @@
 //! `dunlin doctor`: what stands in the way of a deployment that works, each finding with its cure.
 //!
 //! - `store`: reached, written to, its conditions and its clock; for any store.
-//! - `account`: what the AWS command line tells of the bucket, the stack and its functions.
+//! - `account`, `bucket`: what the AWS command line tells of the stack and its functions, and of the bucket.
 
 mod account;
+mod bucket;
 mod store;
 
 use std::fmt::Write as _;
@@ -79,8 +80,8 @@ pub(crate) async fn doctor(arguments: DoctorArgs, context: &Context) -> Result<(
         findings.extend(account::functions(&outputs));
     }
     findings.extend(store::check(&url, context).await);
-    if let Some(bucket) = bucket(&url) {
-        findings.extend(account::bucket(bucket));
+    if let Some(name) = bucket_of(&url) {
+        findings.extend(bucket::look(name));
     }
     context.output.answer(&findings, || describe(&findings))?;
     let bad = findings.iter().filter(|f| f.state == State::Bad).count();
@@ -93,7 +94,7 @@ pub(crate) async fn doctor(arguments: DoctorArgs, context: &Context) -> Result<(
     }
 }
 
-fn bucket(url: &str) -> Option<&str> {
+fn bucket_of(url: &str) -> Option<&str> {
     url.strip_prefix("s3://")?.split('/').next()
 }
 
