@@ -6,12 +6,7 @@ unit=infra/edge/dunlin.service
 worst=2.0
 cargo build --release
 
-tools=$PWD/target/edge-tools
-# Once, and quickly: without xz of its own, and not optimized much.
-if ! "$tools/bin/cargo-deb" --version 2>/dev/null | grep -qF 3.8.0; then
-  CARGO_TARGET_DIR=$tools/target CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo install cargo-deb --version 3.8.0 --locked --debug \
-    --no-default-features --root "$tools"
-fi
+tests/tools/cargo_deb.sh
 work=$(mktemp -d)
 server=
 finish() {
@@ -25,7 +20,7 @@ if dpkg -s dunlin >/dev/null 2>&1; then
 fi
 trap finish EXIT
 
-"$tools/bin/cargo-deb" --no-build --strip --manifest-path functions/edge/Cargo.toml --output "$work/dunlin.deb"
+target/edge-tools/bin/cargo-deb --no-build --strip --manifest-path functions/edge/Cargo.toml --output "$work/dunlin.deb"
 dpkg-deb --field "$work/dunlin.deb" Package Version Architecture Installed-Size Depends
 echo "package: $(stat -c %s "$work/dunlin.deb") bytes"
 
