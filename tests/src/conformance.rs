@@ -67,6 +67,7 @@ const CASES: &[Case] = &[
     case!(lists::prefixes_and_folders),
     case!(lists::folders_go_with_their_last_object),
     case!(lists::more_than_a_page),
+    case!(objects::links_give_the_object),
     case!(objects::parts_keep_conditions),
     case!(races::one_creator_wins),
     case!(races::increments_are_not_lost),

@@ -16,11 +16,12 @@ use std::time::{Instant, SystemTime};
 
 use clap::Parser;
 use dunlin_lambda::events::Intake;
-use dunlin_lambda::{HostArgs, Meter, ModelArgs};
+use dunlin_lambda::{HostArgs, Meter, ModelArgs, Settle};
 use dunlin_serving::Service;
 use dunlin_serving::batch::{Batch, BatchOptions, Routes};
 use dunlin_telemetry::Trace;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
 
 /// Answer events and messages as a Lambda function. The environment is the usual place for all of this.
@@ -62,8 +63,9 @@ async fn run(config: Config) -> Result<(), Error> {
         at_once: 2 * cores,
     };
     let batch = Batch::new(service.clone(), inputs, options);
+    let settle = Settle(service.clone());
     let host = Arc::new((service, config.host, batch));
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+    let answer = service_fn(move |event: LambdaEvent<Value>| {
         let (host, meter) = (host.clone(), meter.clone());
         async move {
             let id = event.context.request_id.clone();
@@ -73,8 +75,12 @@ async fn run(config: Config) -> Result<(), Error> {
             meter.tell(&id, trace.map(|trace| trace.id()));
             answer
         }
-    }))
-    .await
+    });
+    Runtime::new(answer)
+        .layer(TracingLayer::new())
+        .layer(settle)
+        .run()
+        .await
 }
 
 async fn answer(

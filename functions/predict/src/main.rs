@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dunlin_lambda::{HostArgs, Meter, ModelArgs};
+use dunlin_lambda::{HostArgs, Meter, ModelArgs, Settle};
 use dunlin_serving::{Later, Service, router};
 use lambda_http::Error;
 
@@ -41,5 +41,5 @@ async fn run(config: Config) -> Result<(), Error> {
     dunlin_lambda::warm(&service, config.models.warm_time()).await;
     start.done("preload");
     let meter = Meter::new(&service, &config.host, &start);
-    dunlin_lambda::serve(router(service), meter).await
+    dunlin_lambda::serve(router(service.clone()), meter, Settle(service)).await
 }

@@ -12,6 +12,8 @@ use dunlin_telemetry::Trace;
 use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Response, Uri};
+use lambda_http::lambda_runtime::Runtime;
+use lambda_http::lambda_runtime::layers::TracingLayer;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{
     Adapter, Error, LambdaEvent, Request, RequestExt as _, Service as _, lambda_runtime, service_fn,
@@ -19,7 +21,7 @@ use lambda_http::{
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::{Meter, time_left};
+use crate::{Meter, Settle, time_left};
 
 const AMAZON_TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
@@ -27,11 +29,13 @@ const AMAZON_TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const SCHEDULED: &str = "Scheduled Event";
 
 /// Answers HTTP events by a router, for as long as the function lives.
-pub async fn serve(router: Router, meter: Arc<Meter>) -> Result<(), Error> {
-    lambda_http::run(service_fn(move |request: Request| {
-        answer(router.clone(), meter.clone(), request)
-    }))
-    .await
+pub async fn serve(router: Router, meter: Arc<Meter>, settle: Settle) -> Result<(), Error> {
+    let answer = service_fn(move |request: Request| answer(router.clone(), meter.clone(), request));
+    Runtime::new(Adapter::from(answer))
+        .layer(TracingLayer::new())
+        .layer(settle)
+        .run()
+        .await
 }
 
 async fn answer(

@@ -6,6 +6,7 @@
 //! - `events`, with the feature of that name: inputs of S3, SQS, SNS and `EventBridge`.
 //! - [`Meter`]: metrics as log lines, and the parts of a cold start.
 //! - [`time_left`]: the deadline of an invocation.
+//! - [`Settle`]: what is done between a reply and the next request.
 //! - [`end`]: how a function's `main` ends.
 
 mod deadline;
@@ -14,6 +15,7 @@ pub mod events;
 mod http;
 mod meter;
 mod settings;
+mod settle;
 mod warm;
 
 use std::process::ExitCode;
@@ -22,6 +24,7 @@ pub use self::deadline::time_left;
 pub use self::http::{serve, serve_scheduled};
 pub use self::meter::{Meter, Start};
 pub use self::settings::{HostArgs, ModelArgs};
+pub use self::settle::{Settle, Settled};
 pub use self::warm::warm;
 
 /// The exit code of a function, its error logged.

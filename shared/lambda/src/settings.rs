@@ -105,6 +105,10 @@ pub struct ModelArgs {
         default_value_t = 8
     )]
     warm_seconds: u32,
+    /// Of the requests that a shadow or a guarded canary's agreement wants asked of a second version,
+    /// the share that is, in percent: each costs the time of another run, after the reply
+    #[arg(long, value_name = "N", env = "DUNLIN_MIRROR_PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100))]
+    mirror_percent: u32,
     /// The share of requests whose payload is kept in the store, in percent [default: none]
     #[arg(long, value_name = "N", env = "DUNLIN_CAPTURE_PERCENT", value_parser = percent)]
     capture_percent: Option<f64>,
@@ -175,6 +179,7 @@ impl ModelArgs {
             refresh: Duration::from_secs(self.refresh_seconds.into()),
             // Between requests the process is frozen.
             background: false,
+            mirror_percent: self.mirror_percent,
             preload: self.preload.clone(),
             ..ServiceOptions::default()
         }

@@ -2,9 +2,11 @@
 //! kept. Most requests have nothing of it, and pay one look for that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dunlin_protocol::NamedTensor;
 use dunlin_registry::{ModelName, Route, Version};
+use tokio::time::timeout;
 
 use crate::ask::Ask;
 use crate::cache::State;
@@ -59,8 +61,8 @@ impl Service {
         })
     }
 
-    /// Does it. Only where the process is frozen after its reply is anything waited for.
-    pub(crate) async fn follow(
+    /// Begins it, beside the reply; [`settle`](Self::settle) waits for its end.
+    pub(crate) fn follow(
         &self,
         after: After,
         call: &Call,
@@ -88,12 +90,7 @@ impl Service {
                 ask,
                 outputs: outputs.clone(),
             };
-            let keeping = self.capture.clone().keep(captured);
-            if self.options().background {
-                tokio::spawn(keeping);
-            } else {
-                keeping.await;
-            }
+            self.capture.begin(captured);
         }
         if let Some(second) = after.second {
             let first = First {
@@ -103,6 +100,23 @@ impl Service {
                 trace: call.trace,
             };
             self.mirror.begin(first, second);
+        }
+    }
+
+    /// Waits, as long as is left, for what follows replies: second versions, payloads that are kept,
+    /// counts that are due. For a host whose process is frozen between requests, after it has sent its
+    /// reply; in one that goes on nothing has to be waited for.
+    pub async fn settle(&self, left: Duration) {
+        let settled = async {
+            self.mirror.settle().await;
+            self.capture.settle().await;
+            self.trials.write_due().await;
+        };
+        if timeout(left, settled).await.is_err() {
+            tracing::warn!(
+                ?left,
+                "what follows a reply is not done in time; it goes on with the next request"
+            );
         }
     }
 

@@ -210,12 +210,10 @@ impl ModelCache {
         Begun::Loading(outcome)
     }
 
-    /// Begins a load, unless it would take another model's room, or none is needed.
-    pub(crate) fn begin_if_room(self: &Arc<Self>, manifest: &Arc<Manifest>) {
+    /// Whether a model can be loaded without taking another's room.
+    pub(crate) fn has_room(&self, manifest: &Manifest) -> bool {
         let held = self.lock().bytes();
-        if held.saturating_add(Loader::estimate(manifest)) <= self.capacity {
-            self.begin(manifest);
-        }
+        held.saturating_add(Loader::estimate(manifest)) <= self.capacity
     }
 
     async fn admit_and_load(&self, manifest: &Arc<Manifest>) -> Result<Loaded, Error> {

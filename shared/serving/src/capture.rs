@@ -11,7 +11,7 @@ use dunlin_protocol::{InferOutput, InferRequest, InferResponse, NamedTensor, Par
 use dunlin_registry::{ModelName, Registry, Version, rfc3339};
 use dunlin_telemetry::Trace;
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::ask::Ask;
@@ -66,13 +66,24 @@ impl Capture {
         self.options.fields.iter().any(|allowed| allowed == field)
     }
 
-    /// Keeps a request; what can't be kept is dropped, and counted.
-    pub(crate) async fn keep(self, captured: Captured) {
-        let (name, version) = (captured.name.clone(), captured.version);
-        let Ok(_place) = self.places.try_acquire() else {
-            self.metrics.captured(&name, version, "dropped");
+    /// Keeps a request, beside everything else; what can't be kept is dropped, and counted.
+    pub(crate) fn begin(&self, captured: Captured) {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.metrics
+                .captured(&captured.name, captured.version, "dropped");
             return;
         };
+        tokio::spawn(self.clone().keep(captured, place));
+    }
+
+    /// Ends when all is kept.
+    pub(crate) async fn settle(&self) {
+        // Nothing closes the semaphore.
+        drop(self.places.acquire_many(AT_ONCE as u32).await);
+    }
+
+    async fn keep(self, captured: Captured, _place: OwnedSemaphorePermit) {
+        let (name, version) = (captured.name.clone(), captured.version);
         let outcome = match self.put(captured).await {
             Ok(()) => "kept",
             Err(error) => {

@@ -1,9 +1,10 @@
 //! Requests that run on a second version too, after their reply: for an alias's shadow, and for the
 //! agreement that a guarded canary has to keep.
 //!
-//! Nobody waits for it. It begins only while a core is free and no request waits, one at a time, on
+//! No caller waits for it. It begins only while a core is free and no request waits, one at a time, on
 //! a thread that is no worker's; it makes no other model leave the cache. What does not fit so is
-//! dropped, and counted as that.
+//! dropped, and counted as that. A host that is frozen between requests waits for its end before
+//! that ([`Service::settle`](crate::Service::settle)), and has only a share of the requests asked again.
 
 use std::sync::Arc;
 
@@ -30,8 +31,11 @@ pub(crate) struct Mirror {
     pub(crate) trials: Arc<Trials>,
     pub(crate) worst: Worst,
     pub(crate) limits: Limits,
-    /// Whether the process goes on after a reply.
-    pub(crate) goes_on: bool,
+    /// Of the requests that an alias wants asked again, the share that is, in percent.
+    pub(crate) percent: u32,
+    /// Whether a version that is not loaded is waited for. Else the request that begins its load is
+    /// dropped, and later ones are asked again.
+    pub(crate) waits: bool,
     pub(crate) place: Arc<Semaphore>,
 }
 
@@ -80,7 +84,11 @@ impl Mirror {
             wanted.then(|| (*version, Some(route.clone())))
         };
         let (version, trial) = shadow.or_else(trial)?;
-        if !(self.goes_on && idle && self.place.available_permits() > 0) {
+        // Mixed once more: else it were the same requests that a shadow's own share picks.
+        if !falls(key.rotate_left(32), self.percent) {
+            return None;
+        }
+        if !(idle && self.place.available_permits() > 0) {
             self.metrics.mirrored(name, version, DROPPED);
             return None;
         }
@@ -119,10 +127,7 @@ impl Mirror {
             return;
         };
         let mirror = self.clone();
-        let ran = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            mirror.ask_again(ask, &first, &loaded)
-        });
+        let ran = tokio::task::spawn_blocking(move || mirror.ask_again(ask, &first, &loaded));
         // A panic of ours is a failure too.
         let (outcome, example) = match ran.await {
             Ok((outcome, example)) => (outcome, example),
@@ -136,6 +141,14 @@ impl Mirror {
         if let Some(example) = example {
             self.worst.keep(&name, version, example).await;
         }
+        // All of it is done: who waits for that may go on.
+        drop(permit);
+    }
+
+    /// Ends when no request is asked again any more.
+    pub(crate) async fn settle(&self) {
+        // Nothing closes the semaphore.
+        drop(self.place.acquire().await);
     }
 
     /// The second version, if it is loaded; else it is loaded where there is room.
@@ -144,7 +157,13 @@ impl Mirror {
             return Some(loaded);
         }
         let manifest = self.resolver.manifest(name, version).await.ok()?;
-        self.cache.begin_if_room(&manifest);
+        if !self.cache.has_room(&manifest) {
+            return None;
+        }
+        if self.waits {
+            return self.cache.load(&manifest).await.ok();
+        }
+        self.cache.begin(&manifest);
         None
     }
 

@@ -37,6 +37,10 @@ pub struct ServiceOptions {
     pub retry_failed: Duration,
     /// What is kept of requests' payloads. Default: nothing.
     pub capture: CaptureOptions,
+    /// Of the requests that an alias wants asked of a second version too (a shadow, a guarded canary's
+    /// agreement), the share that is, in percent. Less than all is for hosts that pay for it.
+    /// Default: 100.
+    pub mirror_percent: u32,
     /// Who answers requests with `Prefer: respond-async`; `None`: they are answered at once, as
     /// all others. Default: `None`.
     pub later: Option<Later>,
@@ -108,6 +112,7 @@ impl Default for ServiceOptions {
             prove_time: Duration::from_secs(2),
             retry_failed: Duration::from_secs(10),
             capture: CaptureOptions::default(),
+            mirror_percent: 100,
             later: None,
             reply_bytes: None,
             limits: Limits::default(),

@@ -101,7 +101,8 @@ impl Service {
         let resolver = Arc::new(resolver);
         options.capture.limits = options.limits.protocol.clone();
         let capture = Capture::new(options.capture.clone(), registry.clone(), metrics.clone());
-        let trials = Arc::new(Trials::new(registry.clone(), options.refresh));
+        let trials = Trials::new(registry.clone(), options.refresh, options.background);
+        let trials = Arc::new(trials);
         let mirror = Arc::new(Mirror {
             resolver: resolver.clone(),
             cache: cache.clone(),
@@ -109,7 +110,8 @@ impl Service {
             trials: trials.clone(),
             worst: Worst::new(registry.clone(), capture.clone()),
             limits: options.limits.protocol.clone(),
-            goes_on: options.background,
+            percent: options.mirror_percent,
+            waits: !options.background,
             place: Arc::new(Semaphore::new(1)),
         });
         Arc::new(Self {
@@ -294,7 +296,7 @@ impl Service {
         };
         counting.tell(&result, &call.phases);
         if let Some(after) = after {
-            self.follow(after, call, &result, outputs).await;
+            self.follow(after, call, &result, outputs);
         }
         result.map(|done| done.reply).map_err(named)
     }

@@ -1,11 +1,12 @@
 //! What this host counts of guarded canaries, and writes for whoever judges them.
 //!
 //! Counted are only requests of an alias that has a guard; they are written every few seconds while
-//! they change, all of a step's counts each time, so that one more write does no harm.
+//! they change, all of a step's counts each time, so that one more write does no harm. A task writes
+//! them; where the process is frozen between requests, what is due is written before that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dunlin_registry::{Alias, Counts, Guard, ModelName, Registry, Route, Version};
 use dunlin_telemetry::{Phase, Phases};
@@ -26,6 +27,8 @@ pub(crate) struct Trials {
     /// This process's own name among the hosts.
     host: String,
     interval: Duration,
+    /// Whether a task writes them: the process goes on between requests.
+    background: bool,
     tallies: Mutex<HashMap<(ModelName, Alias), Arc<Tally>>>,
 }
 
@@ -43,8 +46,10 @@ pub(crate) struct Tally {
 #[derive(Debug, Default)]
 struct State {
     counts: Counts,
-    /// A task will write them.
+    /// They are not written as they are.
     pending: bool,
+    /// When they were written last.
+    written: Option<Instant>,
 }
 
 impl Tally {
@@ -55,11 +60,12 @@ impl Tally {
 }
 
 impl Trials {
-    pub(crate) fn new(registry: Registry, refresh: Duration) -> Self {
+    pub(crate) fn new(registry: Registry, refresh: Duration, background: bool) -> Self {
         Self {
             registry,
             host: Uuid::now_v7().to_string(),
             interval: refresh.max(LEAST),
+            background,
             tallies: Mutex::default(),
         }
     }
@@ -109,7 +115,7 @@ impl Trials {
         let tally = self.tally(name, alias, guard);
         let mut state = tally.lock();
         add(&mut state.counts);
-        if !std::mem::replace(&mut state.pending, true) {
+        if !std::mem::replace(&mut state.pending, true) && self.background {
             drop(state);
             tokio::spawn(self.clone().write_later(tally));
         }
@@ -139,12 +145,8 @@ impl Trials {
     async fn write_later(self: Arc<Self>, tally: Arc<Tally>) {
         for _ in 0..TRIES {
             tokio::time::sleep(self.interval).await;
-            let Some(written) = self.write(&tally).await else {
-                continue;
-            };
-            let mut state = tally.lock();
-            if state.counts == written {
-                state.pending = false;
+            self.write(&tally).await;
+            if !tally.lock().pending {
                 return;
             }
         }
@@ -152,8 +154,8 @@ impl Trials {
         tally.lock().pending = false;
     }
 
-    /// Writes what is counted now; gives it back, or nothing if it could not be written.
-    async fn write(&self, tally: &Tally) -> Option<Counts> {
+    /// Writes what is counted now. What was counted meanwhile, or can't be written, stays pending.
+    async fn write(&self, tally: &Tally) {
         let _writing = tally.writing.lock().await;
         let counts = tally.lock().counts.clone();
         let (name, alias, guard) = (&tally.name, &tally.alias, &tally.guard);
@@ -161,22 +163,36 @@ impl Trials {
             .registry
             .put_counts(name, alias, guard, &self.host, &counts);
         match put.await {
-            Ok(()) => Some(counts),
+            Ok(()) => {
+                let mut state = tally.lock();
+                state.written = Some(Instant::now());
+                state.pending = state.counts != counts;
+            }
             Err(error) => {
                 tracing::warn!(model = %name, %alias, %error, "the counts of a canary are not written");
-                None
             }
         }
     }
 
     /// Writes all that is not written yet: the process is about to end.
     pub(crate) async fn flush(&self) {
+        self.write_those(|state| state.pending).await;
+    }
+
+    /// Writes what is not written yet and was not for an interval.
+    pub(crate) async fn write_due(&self) {
+        let due = |written: Instant| written.elapsed() >= self.interval;
+        self.write_those(|state| state.pending && state.written.is_none_or(due))
+            .await;
+    }
+
+    async fn write_those(&self, which: impl Fn(&State) -> bool) {
         let tallies: Vec<Arc<Tally>> = {
             let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
             tallies.values().cloned().collect()
         };
         for tally in tallies {
-            if tally.lock().pending {
+            if which(&tally.lock()) {
                 self.write(&tally).await;
             }
         }

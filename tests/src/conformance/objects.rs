@@ -219,6 +219,23 @@ pub(super) async fn get_has_a_limit(place: Place) {
     );
 }
 
+/// Where there are links: a directory has none.
+pub(super) async fn links_give_the_object(place: Place) {
+    let (store, key) = (&place.store, place.key("a b+ü"));
+    let content = Bytes::from(pattern(100_000, 9));
+    let put = store.put(&key, content.clone(), PutCondition::Always);
+    put.await.unwrap();
+    let link = store.link(&key, Duration::from_mins(1), "text/x-dunlin");
+    let Some(url) = link.await.unwrap() else {
+        return;
+    };
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let got = client.get(&url).send().await.unwrap();
+    assert_eq!(got.status(), 200, "{url}");
+    assert_eq!(got.headers()["content-type"], "text/x-dunlin");
+    assert!(got.bytes().await.unwrap() == content);
+}
+
 pub(super) async fn parts_keep_conditions(place: Place) {
     let (store, key) = (&place.store, place.key("large"));
     let content = |seed| Bytes::from(pattern(MULTIPART_BYTES * 4, seed));

@@ -133,12 +133,18 @@ impl Function {
     /// Kills the function's own process (SIGKILL), wherever it is. Its emulator lives, and answers
     /// the invocation with an error.
     pub fn kill_process(&self) {
+        self.signal("KILL");
+    }
+
+    /// Sends a signal to the function's own process: `STOP` is what Lambda's freeze is to it, `CONT`
+    /// its end.
+    pub fn signal(&self, signal: &str) {
         let emulator = self.processes[0].0.id();
         let children = format!("/proc/{emulator}/task/{emulator}/children");
         let children = std::fs::read_to_string(children).unwrap_or_default();
         for child in children.split_whitespace() {
             // It may have ended already.
-            let _ = Command::new("kill").args(["-KILL", child]).status();
+            let _ = Command::new("kill").args(["-s", signal, child]).status();
         }
     }
 

@@ -161,6 +161,39 @@ async fn a_good_version_goes_step_by_step_to_all_requests() {
     assert_eq!(back.targets[0].version, version(1));
 }
 
+/// A host that is frozen between requests: nothing goes on unless it is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_goes_on_after_a_reply_what_follows_is_done_when_it_has_settled() {
+    for (wrong, percent, ends) in [
+        (true, 100, Some(Outcome::RolledBack)),
+        (false, 30, Some(Outcome::Promoted)),
+        (true, 0, None),
+    ] {
+        let mut options = options();
+        options.background = false;
+        options.mirror_percent = percent;
+        let served = with_second(wrong, options).await;
+        begin(&served, "agreement=90%").await;
+        let mut ended = None;
+        for id in 0..600 {
+            ask(&served, id).await;
+            served.service.settle(Duration::from_mins(1)).await;
+            // Settled are the comparisons; counts are written once a second.
+            served.service.write_counts().await;
+            let advance = served.registry.advance(&name(), &Alias::production()).await;
+            let outcome = advance.expect("it is looked at").outcome;
+            if !matches!(outcome, Outcome::Waiting | Outcome::Advanced) {
+                ended = Some(outcome);
+                break;
+            }
+            if percent == 0 && id > 60 {
+                break;
+            }
+        }
+        assert_eq!(ended, ends, "{percent} %");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_answers_otherwise_is_rolled_back() {
     let served = with_second(true, options()).await;
