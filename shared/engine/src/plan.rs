@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dunlin_kernels::Isa;
 use dunlin_protocol::{Tensor, TensorMetadata};
 use tract_onnx::prelude::{
-    InferenceFact, InferenceModel, InferenceModelExt, TDim, TValue, TractResult, TypedModel,
+    InferenceFact, InferenceModel, InferenceModelExt, TValue, TractResult, TypedModel,
     TypedRunnableModel,
 };
 use tract_onnx::tract_core::ops::konst::Const;
@@ -188,8 +188,7 @@ fn sizes(
                 check::elements(shape.iter().copied(), limits).map_err(here)?;
                 continue;
             }
-            let impossible = |dim: &&TDim| dim.to_i64().is_err() && dim.symbols().is_empty();
-            if let Some(dim) = shape.iter().find(impossible) {
+            if let Some(dim) = check::contradiction(shape) {
                 let says = says(shapes);
                 return Err(here(Error::new(
                     kind,

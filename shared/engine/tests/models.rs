@@ -237,3 +237,18 @@ fn quantized_networks_run_on_bytes() {
         assert!(!operators.iter().any(float), "{operators:?}");
     }
 }
+
+#[test]
+fn the_branch_that_does_not_fit_is_told() {
+    let name = "if_one_branch_fits_3";
+    let model = load(&folder().join(format!("{name}.onnx")));
+    let (mut inputs, _) = case(name);
+    let rate = inputs.iter_mut().find(|input| input.name == "rate");
+    let five = Tensor::from_vec(vec![], vec![5_i64]).expect("sound");
+    rate.expect("an input").tensor = five;
+    let error = model
+        .run(inputs)
+        .expect_err("three numbers by five")
+        .to_string();
+    assert!(error.contains("can't run on their shapes"), "{error}");
+}

@@ -6,6 +6,7 @@ mod operators;
 mod tensors;
 
 use tract_onnx::pb;
+use tract_onnx::prelude::{ShapeFact, TDim};
 
 use crate::Limits;
 use crate::error::{Error, Result};
@@ -25,4 +26,11 @@ pub(crate) fn structure(model: &pb::ModelProto, limits: &Limits) -> Result<()> {
     names::check(graph(model))?;
     tensors::check(graph(model), limits)?;
     growth::check(graph(model), limits)
+}
+
+/// A dimension that no inputs could give: two sizes that contradict each other.
+pub(crate) fn contradiction(shape: &ShapeFact) -> Option<&TDim> {
+    shape
+        .iter()
+        .find(|dim| dim.to_i64().is_err() && dim.symbols().is_empty())
 }

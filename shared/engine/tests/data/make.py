@@ -229,6 +229,20 @@ def precisions():
     case("precision_text", made, {"ids": ids})
 
 
+def one_branch_fits():
+    """A condition on data whose branches take inputs of different sizes, as silero-vad has one for each sampling rate."""
+    branch = lambda name, size: helper.make_graph(  # noqa: E731
+        [helper.make_node("Mul", ["x", f"w{size}"], [name])], name, [], [value(name, np.float32, [None, None])])
+    nodes = [helper.make_node("Equal", ["rate", "three"], ["c"]),
+             helper.make_node("If", ["c"], ["y"], then_branch=branch("t", 3), else_branch=branch("e", 5))]
+    weights = [numpy_helper.from_array(f32(size), f"w{size}") for size in (3, 5)]
+    weights.append(numpy_helper.from_array(np.array(3), "three"))
+    made = model(nodes, [value("x", np.float32, ["rows", "n"]), value("rate", np.int64, [])],
+                 [value("y", np.float32, ["rows", "n"])], weights)
+    for size in (3, 5):
+        case(f"if_one_branch_fits_{size}", made, {"x": f32(2, size), "rate": np.array(size)})
+
+
 def weights_in_typed_fields():
     """Weights in the typed fields instead of raw_data, as older exporters write them."""
     nodes, outputs, weights, answers = [], [], [], {}
@@ -671,3 +685,4 @@ if __name__ == "__main__":
     quantized()
     bfloat16()
     precisions()
+    one_branch_fits()

@@ -2,7 +2,8 @@
 //!
 //! With concrete shapes most conditions and trip counts of exported models are constants: they
 //! come from Shape. Then the branch taken stands in the graph alone, whatever the other one's
-//! shapes, and a loop is unrolled. An If on data keeps both branches, which must agree in shape.
+//! shapes, and a loop is unrolled. An If on data keeps both branches, which must agree in shape; where one
+//! of them can't run on the shapes at hand, the other one stays, with the condition that it needs.
 
 use tract_onnx::model::{ParseResult, ParsingContext};
 use tract_onnx::pb::{GraphProto, NodeProto, TypeProto, type_proto};
@@ -12,10 +13,12 @@ use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_core::ops::logic::IfThenElse;
 use tract_onnx::tract_hir::internal::{
     Datum, InferenceFact, InferenceModel, InferenceOp, OutletId, SpecialOps, TDim, Tensor,
-    TractErrorContext, TractResult, TypedFact, TypedModel, bail, ensure, tensor0,
+    TractError, TractErrorContext, TractResult, TypedFact, TypedModel, bail, ensure, tensor0,
 };
 
 use super::late::{Made, Rewrite, bound, late};
+use crate::check;
+use crate::ops::OnlyIf;
 
 /// Nodes of all iterations of a loop together: optimization is quadratic in them.
 const UNROLLED_NODES: usize = 20_000;
@@ -111,6 +114,13 @@ impl Subgraph {
             .map(|&place| inputs[place].clone())
             .collect();
         let mut made = bound(self.model.clone(), &facts)?;
+        for node in made.model.nodes() {
+            for output in &node.outputs {
+                if let Some(dim) = check::contradiction(&output.fact.shape) {
+                    bail!("{}: sizes contradict: {dim}", node.name);
+                }
+            }
+        }
         let mut sources = vec![None; inputs.len()];
         for (&place, &source) in self.closures.iter().zip(&made.sources) {
             sources[place] = source;
@@ -133,9 +143,14 @@ impl Rewrite for If {
 
 impl If {
     fn both(&self, inputs: &[TypedFact]) -> TractResult<Made> {
-        let mut branches = vec![];
-        for branch in [&self.yes, &self.no] {
-            let mut made = branch.branch(inputs)?;
+        let (yes, no) = (self.yes.branch(inputs), self.no.branch(inputs));
+        let branches = match (yes, no) {
+            (Ok(yes), Ok(no)) => [yes, no],
+            (Ok(yes), Err(why)) => return only(&yes, inputs, true, &why),
+            (Err(why), Ok(no)) => return only(&no, inputs, false, &why),
+            (Err(why), Err(_)) => return Err(why),
+        };
+        let branches = branches.map(|mut made| -> TractResult<_> {
             integers(&mut made.model)?;
             let places: Vec<usize> = (0..inputs.len())
                 .filter(|&place| made.sources[place].is_some())
@@ -144,12 +159,10 @@ impl If {
                 .iter()
                 .filter_map(|&place| made.sources[place])
                 .collect();
-            branches.push((made.model, places));
-        }
-        let (Some((no, no_places)), Some((yes, yes_places))) = (branches.pop(), branches.pop())
-        else {
-            bail!("an If has two branches")
-        };
+            Ok((made.model, places))
+        });
+        let [yes, no] = branches;
+        let ((yes, yes_places), (no, no_places)) = (yes?, no?);
         for (yes_outlet, no_outlet) in yes.output_outlets()?.iter().zip(no.output_outlets()?) {
             let (yes, no) = (yes.outlet_fact(*yes_outlet)?, no.outlet_fact(*no_outlet)?);
             ensure!(
@@ -172,6 +185,22 @@ impl If {
         made.model.select_output_outlets(&outputs)?;
         Ok(made)
     }
+}
+
+/// A branch alone, with the condition that it needs.
+fn only(branch: &Made, inputs: &[TypedFact], wanted: bool, why: &TractError) -> TractResult<Made> {
+    let (mut made, outlets) = Made::start(inputs)?;
+    let mut outputs = branch.splice("branch", &mut made.model, &outlets)?;
+    for (number, output) in outputs.iter_mut().enumerate() {
+        let op = OnlyIf {
+            wanted,
+            otherwise: why.root_cause().to_string(),
+        };
+        let name = format!("only_if.{number}");
+        *output = made.model.wire_node(name, op, &[outlets[0], *output])?[0];
+    }
+    made.model.select_output_outlets(&outputs)?;
+    Ok(made)
 }
 
 /// Counts as integers where a graph's outputs are in symbols.

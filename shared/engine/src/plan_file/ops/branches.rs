@@ -1,4 +1,4 @@
-//! Branches on data: two graphs within a graph.
+//! Branches on data: two graphs within a graph, or one and the condition that it needs.
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::TypedOp;
@@ -99,5 +99,29 @@ mod tests {
             let read: postcard::Result<GraphRecord> = postcard::from_bytes(&bytes);
             assert_eq!(read.is_ok(), fits, "{depth}");
         }
+    }
+}
+
+/// A value, and the condition that it needs.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::plan_file) struct OnlyIf {
+    wanted: bool,
+    otherwise: String,
+}
+
+impl OnlyIf {
+    pub(super) fn of(op: &dyn Op) -> Option<Self> {
+        let op = op.downcast_ref::<ops::OnlyIf>()?;
+        Some(Self {
+            wanted: op.wanted,
+            otherwise: op.otherwise.clone(),
+        })
+    }
+
+    pub(super) fn build(&self) -> Box<dyn TypedOp> {
+        Box::new(ops::OnlyIf {
+            wanted: self.wanted,
+            otherwise: self.otherwise.clone(),
+        })
     }
 }

@@ -43,6 +43,7 @@ pub(super) enum OpRecord {
     Resize(resize::Resizing),
     Scan(Box<scan::Scan>),
     Branches(Box<branches::Branches>),
+    OnlyIf(branches::OnlyIf),
 }
 
 impl OpRecord {
@@ -72,6 +73,7 @@ impl OpRecord {
             .or_else(|| pools::Pool::of(op).map(Self::Pool))
             .or_else(|| reductions::Reduction::of(op, constants).map(Self::Reduction))
             .or_else(|| resize::Resizing::of(op).map(Self::Resize))
+            .or_else(|| branches::OnlyIf::of(op).map(Self::OnlyIf))
             .or_else(|| convolution::Convolution::of(op, origins).map(Self::Convolution)))
     }
 
@@ -100,6 +102,7 @@ impl OpRecord {
             Self::Resize(record) => Ok(record.build()),
             Self::Scan(record) => record.build(facts, constants),
             Self::Branches(record) => record.build(constants),
+            Self::OnlyIf(record) => Ok(record.build()),
         }
     }
 
