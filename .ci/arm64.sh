@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # dunlin and every function for aarch64-unknown-linux-gnu: no symbol that Lambda's glibc lacks, the unit tests of engine
-# and transforms, and both hosts under qemu, with answers compared to this machine's own binaries.
+# and transforms, both hosts under qemu, with answers compared to this machine's own binaries, and the Debian package.
 # DUNLIN_ARM64_TOOLCHAIN names a folder that tests/tools/arm64.sh has filled already.
 set -euo pipefail
 target=aarch64-unknown-linux-gnu
 glibc=2.34
 toolchain=$(realpath -m "${DUNLIN_ARM64_TOOLCHAIN:-.arm64}")
 tests/tools/arm64.sh "$toolchain"
+tests/tools/cargo_deb.sh # by this machine's rustc
 
 cargo build --release # what the answers are compared with
 # From here on rustc is another one: its build tree is another one too.
@@ -36,3 +37,17 @@ for cpu in cortex-a72 neoverse-n1; do
   ARM_CPU=$cpu cargo test "${crates[@]}" --lib --test models
 done
 DUNLIN_ARM64_BIN=$bin .venv/bin/pytest -q -p no:cacheprovider tests/clients/test_arm64.py
+
+# The package for Arm boards: of the same binary, stripped; unpacked, its program publishes and predicts.
+package=$CARGO_TARGET_DIR/dunlin_arm64.deb
+target/edge-tools/bin/cargo-deb --no-build --strip --profile arm64 --target "$target" --manifest-path functions/edge/Cargo.toml \
+  --output "$package"
+[[ "$(dpkg-deb --field "$package" Architecture)" == arm64 ]]
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+dpkg-deb -x "$package" "$work"
+packed=("$QEMU_AARCH64" -cpu cortex-a72 -L /usr/aarch64-linux-gnu "$work/usr/bin/dunlin")
+"${packed[@]}" push models/digits --quiet --store "file:$work/store"
+"${packed[@]}" run digits models/digits/examples/7.png --json --store "file:$work/store" |
+  python3 -c 'import json, sys; assert json.load(sys.stdin)["predictions"][0]["label"] == "7"'
+echo "package: $(stat -c %s "$package") bytes, $(dpkg-deb --field "$package" Depends)"
