@@ -28,15 +28,15 @@ class Cloud:
 
     def __init__(self, address):
         self.endpoint = f"http://{address}"
-        self.s3, self.sqs, self.events = (
-            boto3.client(
-                service,
-                endpoint_url=self.endpoint,
-                region_name=REGION,
-                aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-            )
-            for service in ("s3", "sqs", "events")
+        self.s3, self.sqs, self.events = map(self.client, ("s3", "sqs", "events"))
+
+    def client(self, service):
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
         )
 
     def queue(self, name, **attributes):

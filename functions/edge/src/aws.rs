@@ -1,5 +1,6 @@
 //! The AWS command line, which knows the account: this program signs nothing but S3's requests.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::Value;
@@ -33,6 +34,13 @@ pub(crate) fn aws(arguments: &[&str]) -> Told {
                 .replace('\n', " "),
         ),
     }
+}
+
+/// The outputs of a stack that `describe-stacks` tells of.
+pub(crate) fn outputs(stack: &Value) -> BTreeMap<String, String> {
+    let all = stack["Outputs"].as_array().into_iter().flatten();
+    all.map(|output| (text(&output["OutputKey"]), text(&output["OutputValue"])))
+        .collect()
 }
 
 /// A string as it is, anything else as JSON has it.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use dunlin_registry::{Alias, Gates, ModelRef, PemSource, Version};
+use dunlin_registry::{Alias, Gates, ModelName, ModelRef, PemSource, Version};
 use dunlin_telemetry::LogFormat;
 
 use crate::commands::precision::PrecisionArgs;
@@ -365,8 +365,14 @@ From the latency that was measured when the version was published, and a table o
     /// List what the HTTP API answers
     Routes,
     /// Train a model on labelled pictures; a program of its own, dunlin-train
-    #[command(disable_help_flag = true)]
+    #[command(
+        disable_help_flag = true,
+        disable_help_subcommand = true,
+        args_conflicts_with_subcommands = true
+    )]
     Train {
+        #[command(subcommand)]
+        command: Option<TrainCommand>,
         /// What dunlin-train takes
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
@@ -679,6 +685,39 @@ pub(crate) struct DeployArgs {
     /// Do not ask before the stack is changed
     #[arg(short, long)]
     pub(crate) yes: bool,
+}
+
+/// `dunlin train`, where it is not the trainer's own
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrainCommand {
+    /// Submit the training job of a deployed stack (AWS Batch), which publishes what it has trained
+    Submit(SubmitArgs),
+}
+
+/// `dunlin train submit`
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// A stack that `dunlin deploy` made, with `TrainingImage`
+    #[arg(long, value_name = "NAME", default_value = "dunlin")]
+    pub(crate) stack: String,
+    /// What is trained (docs/training.md) [default: the stack's]
+    #[arg(long, value_name = "RECIPE")]
+    pub(crate) recipe: Option<String>,
+    /// The model that is published [default: the stack's]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<ModelName>,
+    /// The data set [default: datasets/MODEL in the stack's store]
+    #[arg(long, value_name = "URL")]
+    pub(crate) data: Option<String>,
+    /// Where checkpoints are kept [default: runs/MODEL in the stack's store]
+    #[arg(long, value_name = "URL")]
+    pub(crate) run: Option<String>,
+    /// What the job is called [default: as the model]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Stay until it has ended
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 /// `dunlin doctor`

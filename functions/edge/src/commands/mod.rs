@@ -27,7 +27,7 @@ mod train;
 mod verify;
 mod version;
 
-use crate::cli::Command;
+use crate::cli::{Command, TrainCommand};
 use crate::context::Context;
 use crate::exit::Failure;
 
@@ -57,7 +57,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Doctor(arguments) => doctor::doctor(arguments, context).await,
         Command::Cost(arguments) => cost::cost(arguments, context).await,
         Command::Routes => routes::routes(context),
-        Command::Train { arguments } => train::train(arguments, context),
+        Command::Train { command, arguments } => match command {
+            Some(TrainCommand::Submit(submit)) => train::submit(&submit, context),
+            None => train::train(arguments, context),
+        },
         Command::Version => version::version(context),
         Command::Completions { shell } => version::completions(shell, context),
     }

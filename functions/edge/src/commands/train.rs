@@ -1,4 +1,6 @@
-//! `dunlin train`: a program of its own, which takes this one's place.
+//! `dunlin train`: a program of its own, which takes this one's place; and its job on AWS, `submit`.
+
+mod submit;
 
 use std::env;
 use std::ffi::OsString;
@@ -7,6 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+pub(crate) use self::submit::submit;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 

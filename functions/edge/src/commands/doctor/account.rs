@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Finding;
-use crate::aws::{NO_CLI, Told, aws, text};
+use crate::aws::{NO_CLI, Told, aws, outputs, text};
 
 /// A stack's outputs, and what there is to say of it.
 pub(super) fn stack(name: &str) -> (BTreeMap<String, String>, Vec<Finding>) {
@@ -33,12 +33,7 @@ pub(super) fn stack(name: &str) -> (BTreeMap<String, String>, Vec<Finding>) {
         Told::Absent => return (BTreeMap::new(), findings),
     };
     let status = text(&stack["StackStatus"]);
-    let outputs: BTreeMap<_, _> = stack["Outputs"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|output| (text(&output["OutputKey"]), text(&output["OutputValue"])))
-        .collect();
+    let outputs = outputs(&stack);
     findings.push(
         if status.ends_with("COMPLETE") && !status.contains("ROLLBACK") {
             Finding::good("stack", format!("{name}: {status}"))
