@@ -85,11 +85,14 @@ pub(crate) async fn prove(
             } else {
                 format!("compiling and proving the model, precision {precision}")
             };
-            let before = task.replace(Some(Task::start(output, what)));
-            before.map(Task::done);
+            if let Some(before) = task.replace(Some(Task::start(output, what))) {
+                before.done();
+            }
         };
         let weighed = candidate()?.weigh(&options, begin)?;
-        task.take().map(Task::done);
+        if let Some(last) = task.take() {
+            last.done();
+        }
         Ok(weighed)
     };
     tokio::task::spawn_blocking(proof)

@@ -120,10 +120,9 @@ impl Candidate {
     /// `begin` is told of each precision before the work on it begins.
     pub fn weigh(self, options: &WeighOptions, begin: impl Fn(Precision)) -> Result<Weighed> {
         let tried: &[Precision] = match options.choice {
-            Choice::Source => &[],
+            Choice::Source | Choice::Only(Precision::Source) => &[],
             Choice::Only(Precision::F16) => &[Precision::F16],
             Choice::Only(Precision::Int8) => &[Precision::Int8],
-            Choice::Only(Precision::Source) => &[],
             Choice::Auto => &[Precision::F16, Precision::Int8],
         };
         let name = self.name.clone();
