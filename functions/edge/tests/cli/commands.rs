@@ -185,7 +185,7 @@ fn a_model_is_measured_and_looked_into() {
         .json();
     assert_eq!(
         (&report["inputs"][0]["name"], &report["opset"]),
-        (&"image".into(), &17.into())
+        (&"image".into(), &18.into())
     );
 }
 

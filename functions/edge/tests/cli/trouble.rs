@@ -99,16 +99,18 @@ fn a_damaged_blob_never_runs() {
     let dunlin = Dunlin::new();
     dunlin.run(&["push", &digits("")], OK);
     let blobs = files(&dunlin.store_folder().join("blobs"));
-    let largest = blobs
-        .iter()
-        .max_by_key(|path| fs::metadata(path).map_or(0, |meta| meta.len()));
-    let blob = largest.expect("the model's blob");
-    let mut bytes = fs::read(blob).expect("its bytes");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    // Blobs may be write-protected: put another file in its place.
-    fs::remove_file(blob).expect("removed");
-    fs::write(blob, bytes).expect("replaced");
+    // The ONNX file and the plan of it: either may be the one that this host loads.
+    let large = |path: &&PathBuf| fs::metadata(path).is_ok_and(|meta| meta.len() > 100_000);
+    let damaged: Vec<&PathBuf> = blobs.iter().filter(large).collect();
+    assert!(!damaged.is_empty(), "the model's blobs");
+    for blob in damaged {
+        let mut bytes = fs::read(blob).expect("its bytes");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        // Blobs may be write-protected: put another file in its place.
+        fs::remove_file(blob).expect("removed");
+        fs::write(blob, bytes).expect("replaced");
+    }
 
     let picture = digits("examples/3.png");
     let ended = dunlin.run(&["run", "digits", &picture], CORRUPT);
