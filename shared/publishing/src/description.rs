@@ -6,7 +6,7 @@ use dunlin_transforms::{InputSpec, OutputSpec, Spec};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Choice, Error, ErrorKind, Result};
 
 /// What `model.toml` says of a model. All of it is optional; what isn't known is refused, since it
 /// is most likely a slip.
@@ -27,6 +27,8 @@ pub struct Description {
     pub model: Option<String>,
     /// The file with the labels of the classes, one a line.
     pub labels: Option<String>,
+    /// The precision to publish it at, where the publisher asks for none.
+    pub precision: Option<Choice>,
     /// How raw bytes become inputs.
     pub input: Option<InputSpec>,
     /// How outputs become answers.

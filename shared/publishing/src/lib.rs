@@ -30,6 +30,7 @@
 //! tags = ["vision"]
 //! model = "model.onnx"
 //! labels = "labels.txt"                 # one a line
+//! precision = "auto"                    # see Candidate::weigh
 //!
 //! [input]                               # see dunlin_transforms::InputSpec
 //! kind = "image"

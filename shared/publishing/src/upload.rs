@@ -17,7 +17,7 @@ use dunlin_registry::{Digest, Manifest, ModelName, Registry};
 use dunlin_storage::{DownloadOptions, ErrorKind as Storage, ObjectKey, PutCondition, Store};
 use serde::Serialize;
 
-use crate::{Candidate, CompileOptions, Error, ErrorKind, ProveOptions, Result, archive};
+use crate::{Candidate, Error, ErrorKind, ProveOptions, Result, WeighOptions, Weighed, archive};
 
 const FOLDER: &str = "uploads/";
 
@@ -160,9 +160,11 @@ impl Upload {
         let room = options.memory_bytes / MEMORY_FACTOR;
         let work = tokio::task::spawn_blocking(move || {
             let files = archive::files(&file, fetched.bytes, room)?;
-            Candidate::from_files(&name, &files)?
-                .compile(&CompileOptions::default())?
-                .prove(&prove)
+            let options = WeighOptions {
+                prove,
+                ..WeighOptions::default()
+            };
+            Candidate::from_files(&name, &files)?.weigh(&options, |_| ())
         });
         let proven = match left {
             Some(left) => tokio::time::timeout(left, work)
@@ -170,7 +172,7 @@ impl Upload {
                 .map_err(|_| too_slow(left))?,
             None => work.await,
         };
-        let verified = proven.map_err(|error| {
+        let Weighed { verified, .. } = proven.map_err(|error| {
             Error::new(ErrorKind::Unproven, format!("the proof broke off: {error}"))
         })??;
         report.notes = verified.candidate().notes().to_vec();

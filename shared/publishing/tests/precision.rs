@@ -21,7 +21,7 @@ fn digits() -> PathBuf {
 
 fn weigh(path: &Path, choice: Choice, evaluation: Evaluation) -> Result<Weighed, Error> {
     let options = WeighOptions {
-        choice,
+        choice: Some(choice),
         evaluation,
         prove: ProveOptions {
             measure: Duration::ZERO,
@@ -147,4 +147,27 @@ fn folders_that_cannot_be_evaluated_on() {
     fs::create_dir_all(folder.path().join("label/deeper")).unwrap();
     let error = Evaluation::read(folder.path()).unwrap_err();
     assert!(error.to_string().contains("files alone"), "{error}");
+}
+
+#[test]
+fn the_description_asks_where_nobody_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["model.onnx", "labels.txt"] {
+        fs::copy(digits().join(file), folder.path().join(file)).unwrap();
+    }
+    let toml = folder.path().join("model.toml");
+    fs::write(&toml, "labels = \"labels.txt\"\nprecision = \"f16\"\n").unwrap();
+    let candidate = || Candidate::read(folder.path(), None);
+    let weighed = candidate()
+        .unwrap()
+        .weigh(&WeighOptions::default(), |_| ())
+        .unwrap();
+    assert_eq!(weighed.trials[1].precision, Precision::F16);
+    assert_eq!(weighed.trials[1].fate, Fate::Chosen);
+    fs::write(&toml, "precision = \"f15\"\n").unwrap();
+    let error = candidate().unwrap_err();
+    assert!(
+        error.to_string().contains("source, f16, int8 or auto"),
+        "{error}"
+    );
 }

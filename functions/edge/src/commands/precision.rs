@@ -13,8 +13,9 @@ use crate::output;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PrecisionArgs {
     /// `f16` and `int8` store and compute weights in fewer bits; `auto` takes the fastest that answers as well
-    #[arg(long, value_name = "source|f16|int8|auto", default_value = "source", value_parser = choice)]
-    precision: Choice,
+    /// [default: as model.toml says, else source]
+    #[arg(long, value_name = "source|f16|int8|auto", value_parser = choice, verbatim_doc_comment)]
+    precision: Option<Choice>,
     /// Compare precisions on these inputs: files, in folders that are named like their labels if they have any
     /// [default: the examples]
     #[arg(long, value_name = "FOLDER", verbatim_doc_comment)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dunlin_publishing::{Candidate, Choice, Trial, WeighOptions, Weighed};
+use dunlin_publishing::{Candidate, Precision, Trial, WeighOptions, Weighed};
 use dunlin_registry::{Alias, Manifest, Registry, Version};
 use serde::Serialize;
 
@@ -77,15 +77,14 @@ pub(crate) async fn prove(
     options: WeighOptions,
 ) -> Result<Weighed, Failure> {
     let proof = move || -> Result<Weighed, Failure> {
-        let one = options.choice == Choice::Source;
         let task = RefCell::new(None::<Task>);
         let begin = |precision| {
-            let what = if one {
-                "compiling and proving the model".to_owned()
-            } else {
-                format!("compiling and proving the model, precision {precision}")
+            let what = match precision {
+                Precision::Source => "compiling and proving the model".to_owned(),
+                other => format!("compiling and proving the model at {other}"),
             };
-            if let Some(before) = task.replace(Some(Task::start(output, what))) {
+            let before = task.replace(Some(Task::start(output, what)));
+            if let Some(before) = before {
                 before.done();
             }
         };

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use dunlin_engine::{Limits, precision};
 use dunlin_registry::Digest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::prove::inputs;
 use crate::{
@@ -32,7 +32,8 @@ pub enum Precision {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Choice {
     /// The source as it is; nothing is tried.
     #[default]
@@ -74,11 +75,19 @@ impl FromStr for Choice {
     }
 }
 
+impl TryFrom<String> for Choice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 /// How precisions are weighed against each other.
 #[derive(Debug, Clone)]
 pub struct WeighOptions {
-    /// What is asked for.
-    pub choice: Choice,
+    /// What is asked for; if nothing is, what `model.toml` says.
+    pub choice: Option<Choice>,
     /// The most that may be lost: of accuracy where the evaluation set has labels, else of agreement with the source.
     pub max_loss: f64,
     /// What answers are compared on; where it is empty, the examples.
@@ -90,10 +99,10 @@ pub struct WeighOptions {
 }
 
 impl Default for WeighOptions {
-    /// The source as it is; else a loss of one in a hundred.
+    /// What `model.toml` says, and a loss of one in a hundred.
     fn default() -> Self {
         Self {
-            choice: Choice::Source,
+            choice: None,
             max_loss: 0.01,
             evaluation: Evaluation::default(),
             compile: CompileOptions::default(),
@@ -119,7 +128,11 @@ impl Candidate {
     ///
     /// `begin` is told of each precision before the work on it begins.
     pub fn weigh(self, options: &WeighOptions, begin: impl Fn(Precision)) -> Result<Weighed> {
-        let tried: &[Precision] = match options.choice {
+        let choice = options
+            .choice
+            .or(self.description.precision)
+            .unwrap_or_default();
+        let tried: &[Precision] = match choice {
             Choice::Source | Choice::Only(Precision::Source) => &[],
             Choice::Only(Precision::F16) => &[Precision::F16],
             Choice::Only(Precision::Int8) => &[Precision::Int8],
@@ -168,7 +181,7 @@ impl Candidate {
                 }
             }
         }
-        let chosen = match (options.choice, &trials[..]) {
+        let chosen = match (choice, &trials[..]) {
             (Choice::Only(precision), [_, trial]) if trial.fate != Fate::Fit => {
                 let message = format!("{name} at {precision}: {}", trial.fate);
                 return Err(Error::new(ErrorKind::Precision, message));
