@@ -46,6 +46,8 @@ fn unfit_models_are_refused() {
         ("rnn_clip", Unsupported, "clip"),
         ("rnn_reverse_opset_9", Unsupported, "convert_version"),
         ("shapes_disagree", Unsupported, "\"n\" (Add)"),
+        ("gather_without_indices", Unsupported, "(Gather)"),
+        ("product_of_nothing", Unsupported, "(MatMul"),
         ("unknown_op", Unsupported, "\"n\" (ImageDecoder)"),
         ("value_twice", InvalidModel, "value \"y\" is given twice"),
         ("weight_float8", Unsupported, "FLOAT8E4M3FN"),

@@ -27,7 +27,9 @@ pub(super) fn fold(edit: &mut Edit) {
         };
         let norm = &edit.graph.node[reader];
         let follows = norm.op_type == "BatchNormalization" && norm.input.first() == Some(y);
-        let trains = integer_or(norm, "training_mode", 0) != 0 || norm.output.len() != 1;
+        let trains = integer_or(norm, "training_mode", 0) != 0
+            || norm.output.len() != 1
+            || norm.input.len() != 5;
         if follows && !trains && !edit.is_output(y) {
             norms.insert(y.clone(), norm.clone());
         }

@@ -23,7 +23,8 @@ use dunlin_protocol::NamedTensor;
 use prost::Message;
 use tract_onnx::pb;
 
-use crate::error::{Error, Result};
+use crate::border::guarded;
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::Decoded;
 use crate::{Limits, check};
 use edit::Edit;
@@ -86,6 +87,16 @@ fn rewrite(
 ) -> Result<Bytes> {
     let model = Decoded::new(onnx, limits)?.proto;
     check::structure(&model, limits)?;
+    guarded(ErrorKind::Unsupported, "rewriting the graph", || {
+        changed(model, limits, change)
+    })
+}
+
+fn changed(
+    model: pb::ModelProto,
+    limits: &Limits,
+    change: impl FnOnce(&mut Edit) -> Result<()>,
+) -> Result<Bytes> {
     let mut edit = Edit::new(model);
     change(&mut edit)?;
     if edit.changed == 0 {

@@ -42,8 +42,8 @@ pub(super) fn raise(edit: &mut Edit) -> bool {
             for (bound, open) in [("min", f32::MIN), ("max", f32::MAX)] {
                 let number = float_or(&node, bound, open);
                 let given = attribute(&node, bound).is_some();
-                let name = given
-                    .then(|| edit.add_f32(&format!("{}.{bound}", node.output[0]), &[], &[number]));
+                let name =
+                    given.then(|| edit.add_f32(&format!("{}.{bound}", node.name), &[], &[number]));
                 node.input.push(name.unwrap_or_default());
             }
             node.attribute.clear();

@@ -72,6 +72,7 @@ fn weights(edit: &Edit, product: &pb::NodeProto) -> Option<Weights> {
             && float_or(product, "beta", 1.0).to_bits() == 1_f32.to_bits());
     let (x, name) = (product.input.first()?, product.input.get(1)?);
     let [first, second] = <[usize; 2]>::try_from(edit.shape(name)?).ok()?;
+    product.output.first()?;
     let transposed = gemm && integer_or(product, "transB", 0) != 0;
     let inputs = if transposed { second } else { first };
     let whole = inputs.is_multiple_of(INPUTS);

@@ -9,13 +9,14 @@ use crate::import::{integer, node};
 pub(super) fn pass(edit: &mut Edit) {
     edit.rewrite(|edit, gather, nodes| {
         let table = gather.input.first().and_then(|table| edit.shape(table));
+        let whole = gather.input.len() == 2 && gather.output.len() == 1;
         let Some([rows, width]) = table.and_then(|shape| <[usize; 2]>::try_from(shape).ok()) else {
             return nodes.push(gather);
         };
         let rows_apart = integer_or(&gather, "axis", 0) == 0;
         let weights = edit.weights(&gather.input[0]);
-        let Some(weights) =
-            weights.filter(|_| gather.op_type == "Gather" && rows_apart && rows * width >= SMALL)
+        let Some(weights) = weights
+            .filter(|_| gather.op_type == "Gather" && whole && rows_apart && rows * width >= SMALL)
         else {
             return nodes.push(gather);
         };

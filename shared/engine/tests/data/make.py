@@ -578,6 +578,9 @@ def unfit():
     ones = numpy_helper.from_array(np.ones(1024, np.float32), "v0")
     doubling = [helper.make_node("Concat", [f"v{i}"] * 16, [f"v{i + 1}"], axis=0) for i in range(9)]
     save("grows_by_doubling", model(doubling + [node("Identity", "v9")], x, [value("y", np.float32, [None])], [ones]))
+    table = numpy_helper.from_array(np.ones((64, 32), np.float32), "w")
+    save("gather_without_indices", model([node("Gather", "w")], x, y, [table]))
+    save("product_of_nothing", model([node("MatMul", "w")], x, y, [table]))
     save("unknown_op", model([node("ImageDecoder", "x")], x, y))
     save("other_domain", model([node("Relu", "x", domain="com.example")], x, y))
     save("no_opset", model([node("Neg", "x")], x, y))
