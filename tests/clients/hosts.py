@@ -102,7 +102,7 @@ def local_server(store, logs, program=DUNLIN):
 
 
 @contextlib.contextmanager
-def lambda_function(store, logs, program=BOOTSTRAP):
+def lambda_function(store, logs, program=BOOTSTRAP, **more):
     """The built `bootstrap` under the Runtime Interface Emulator, behind the bridge; gives the bridge's address."""
     invoke, runtime = free_ports(2)
     log = logs / "lambda.log"
@@ -119,6 +119,7 @@ def lambda_function(store, logs, program=BOOTSTRAP):
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="1769",
         AWS_LAMBDA_FUNCTION_TIMEOUT="60",
         DUNLIN_STORE=store,
+        **more,
     )
     front = bridge.serve(0, f"http://127.0.0.1:{invoke}/2015-03-31/functions/function/invocations")
     thread = threading.Thread(target=front.serve_forever, daemon=True)

@@ -7,7 +7,7 @@ use clap::Args;
 use dunlin_registry::{ModelRef, PemSource, Registry};
 use dunlin_serving::{CaptureOptions, Limits, ServiceOptions};
 use dunlin_storage::{Store, StoreOptions};
-use dunlin_telemetry::LogFormat;
+use dunlin_telemetry::{Collector, Exporter, LogFormat};
 use lambda_http::Error;
 
 use crate::Start;
@@ -71,6 +71,18 @@ const AROUND: usize = 48 << 10;
 /// How the models of a function serve.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
+    /// A collector of OTLP beside the function (an extension), as <http://localhost:4318>: it gets the
+    /// spans of requests whose trace is sampled
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<Collector>,
+    /// What this service is called there
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "OTEL_SERVICE_NAME",
+        default_value = "dunlin"
+    )]
+    service_name: String,
     /// Models to load in the init phase, as in "digits,faces@production"
     #[arg(
         long,
@@ -179,6 +191,10 @@ impl ModelArgs {
             refresh: Duration::from_secs(self.refresh_seconds.into()),
             // Between requests the process is frozen.
             background: false,
+            spans: self
+                .otlp_endpoint
+                .as_ref()
+                .map(|collector| Arc::new(Exporter::new(collector.clone(), &self.service_name))),
             mirror_percent: self.mirror_percent,
             preload: self.preload.clone(),
             ..ServiceOptions::default()

@@ -104,13 +104,16 @@ impl Service {
     }
 
     /// Waits, as long as is left, for what follows replies: second versions, payloads that are kept,
-    /// counts that are due. For a host whose process is frozen between requests, after it has sent its
+    /// counts that are due, spans. For a host whose process is frozen between requests, after it has sent its
     /// reply; in one that goes on nothing has to be waited for.
     pub async fn settle(&self, left: Duration) {
         let settled = async {
             self.mirror.settle().await;
             self.capture.settle().await;
             self.trials.write_due().await;
+            if let Some(spans) = &self.options().spans {
+                spans.flush().await;
+            }
         };
         if timeout(left, settled).await.is_err() {
             tracing::warn!(

@@ -1,10 +1,12 @@
 //! How a service is set up.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use dunlin_registry::ModelRef;
+use dunlin_telemetry::Exporter;
 
 use crate::Later;
 
@@ -44,6 +46,8 @@ pub struct ServiceOptions {
     /// Who answers requests with `Prefer: respond-async`; `None`: they are answered at once, as
     /// all others. Default: `None`.
     pub later: Option<Later>,
+    /// Where spans of requests go whose callers have their trace sampled. Default: nowhere.
+    pub spans: Option<Arc<Exporter>>,
     /// Bytes of a reply that the host can carry in the JSON of an event; a larger one is stored, and
     /// its caller sent there. `None`: there is no limit. Default: `None`.
     pub reply_bytes: Option<usize>,
@@ -114,6 +118,7 @@ impl Default for ServiceOptions {
             capture: CaptureOptions::default(),
             mirror_percent: 100,
             later: None,
+            spans: None,
             reply_bytes: None,
             limits: Limits::default(),
         }

@@ -340,6 +340,9 @@ impl Service {
         // The sender lives in `self`: waiting can't fail.
         let _ = active.wait_for(|active| *active == 0).await;
         self.trials.flush().await;
+        if let Some(spans) = &self.options.spans {
+            spans.flush().await;
+        }
     }
 
     /// Writes what was counted of guarded canaries and is not written yet; it is written every few

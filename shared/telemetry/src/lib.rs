@@ -3,7 +3,7 @@
 //! A request passes through named [`Phase`]s. [`Phases`] holds how long each took, in a fixed array: no
 //! allocation, cheap to copy between threads. The same names appear in logs, in metrics and in the
 //! `Server-Timing` header of a reply. [`Trace`] is the caller's trace context; [`Emf`] writes
-//! metrics where nobody can scrape them.
+//! metrics where nobody can scrape them; [`Exporter`] sends spans to a collector.
 //!
 //! ```
 //! use dunlin_telemetry::{Phase, Phases};
@@ -18,10 +18,12 @@
 
 mod emf;
 mod init;
+mod otlp;
 mod phases;
 mod trace;
 
 pub use emf::Emf;
 pub use init::{Error, LogFormat, init};
+pub use otlp::{Collector, Exporter, Span};
 pub use phases::{Phase, Phases, Started};
 pub use trace::Trace;

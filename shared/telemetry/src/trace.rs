@@ -57,6 +57,16 @@ impl Trace {
         })
     }
 
+    /// Whether the caller has this trace recorded.
+    pub fn is_sampled(&self) -> bool {
+        self.sampled == Some(true)
+    }
+
+    /// The ids of the trace, of our own span, and of the caller's.
+    pub(crate) fn numbers(&self) -> (u128, u64, Option<u64>) {
+        (self.id, self.span, self.parent)
+    }
+
     /// The trace's id, 32 hexadecimal digits.
     pub fn id(&self) -> impl fmt::Display + use<> {
         Hex::<32>(self.id)

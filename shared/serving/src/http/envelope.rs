@@ -2,14 +2,14 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dunlin_protocol::ErrorBody;
-use dunlin_telemetry::Trace;
+use dunlin_telemetry::{Phases, Span, Trace};
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Uri};
@@ -24,6 +24,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// W3C's trace context, in and out.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+/// How long spans wait for others.
+const GROUPED: Duration = Duration::from_secs(1);
 
 /// AWS's trace context, both ways.
 const AMAZON_TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
@@ -95,6 +98,19 @@ pub(super) async fn envelope(
             request_id = id, trace_id, span_id, parent_id, %method, path, status = status.as_u16(), elapsed_ms, "answered"
         ),
     }
+    if let (Some(trace), Some(_)) = (trace, &service.options().spans) {
+        let phases = response.extensions().get::<Phases>().copied();
+        let span = Span {
+            trace,
+            method: method.to_string(),
+            path,
+            status: status.as_u16(),
+            request_id: id.clone(),
+            elapsed: started.elapsed(),
+            phases,
+        };
+        take(&service, &span);
+    }
     // Ids are printable ASCII: the conversion can't fail.
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -103,6 +119,21 @@ pub(super) async fn envelope(
         pass_on(&mut response, trace, by_amazon);
     }
     response
+}
+
+/// Has a span sent: soon, where the process goes on; else the host sees to it.
+fn take(service: &Arc<Service>, span: &Span) {
+    let options = service.options();
+    let Some(spans) = &options.spans else {
+        return;
+    };
+    if spans.take(span) && options.background {
+        let spans = spans.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(GROUPED).await;
+            spans.flush().await;
+        });
+    }
 }
 
 /// The caller's trace, as W3C writes it, else as AWS does.

@@ -47,6 +47,8 @@ pub(super) async fn inference(
     if let Ok(timing) = HeaderValue::try_from(phases.server_timing()) {
         headers.insert(SERVER_TIMING, timing);
     }
+    // For the span, if there is one.
+    response.extensions_mut().insert(*phases);
     Ok(response)
 }
 
