@@ -66,7 +66,9 @@ class Emulated:
 
     def __init__(self, stack, function, store, logs):
         said = stack.of_type("AWS::Lambda::Function")[function]
-        settings = {**said["Environment"]["Variables"], "DUNLIN_STORE": store}
+        # A parameter that is a number arrives as its text.
+        variables = {name: str(value) for name, value in said["Environment"]["Variables"].items()}
+        settings = {**variables, "DUNLIN_STORE": store}
         invoke, runtime = hosts.free_ports(2)
         self.url = f"http://127.0.0.1:{invoke}/2015-03-31/functions/function/invocations"
         addresses = ["--runtime-interface-emulator-address", f"127.0.0.1:{invoke}"]
