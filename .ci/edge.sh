@@ -44,14 +44,7 @@ cp -r models/digits "$work/digits" && chmod -R a+rX "$work"
 "${as_service[@]}" dunlin push "$work/digits"
 "${as_service[@]}" "${command[@]}" >"$work/log" 2>&1 &
 server=$!
-answer=
-for _ in $(seq 100); do
-  answer=$(curl -sf --data-binary @models/digits/examples/7.png "http://127.0.0.1:$port/predict/digits" || true)
-  [[ -z "$answer" ]] || break
-  kill -0 "$server" || { cat "$work/log" && exit 1; }
-  sleep 0.1
-done
-[[ "$(python3 -c 'import json, sys; print(json.load(sys.stdin)["predictions"][0]["label"])' <<<"$answer")" == 7 ]]
+tests/tools/reads_seven.sh "$port" "$server" "$work/log"
 kill -TERM "$server"
 status=0
 wait "$server" || status=$?

@@ -34,12 +34,7 @@ fn weigh(path: &Path, choice: Choice, evaluation: Evaluation) -> Result<Weighed,
 
 #[tokio::test]
 async fn int8_is_published_with_what_it_was_chosen_from() {
-    let weighed = weigh(
-        &digits(),
-        Choice::Only(Precision::Int8),
-        Evaluation::default(),
-    )
-    .unwrap();
+    let weighed = weigh(&digits(), Choice::Int8, Evaluation::default()).unwrap();
     let [source, int8] = &weighed.trials[..] else {
         panic!("{:?}", weighed.trials)
     };
@@ -117,7 +112,7 @@ fn labels_that_are_wrong_are_seen() {
     }
     fs::write(folder.path().join("1/.hidden"), "no picture").unwrap();
     let evaluation = Evaluation::read(folder.path()).unwrap();
-    let weighed = weigh(&digits(), Choice::Only(Precision::Int8), evaluation).unwrap();
+    let weighed = weigh(&digits(), Choice::Int8, evaluation).unwrap();
     for trial in &weighed.trials {
         assert_eq!((trial.accuracy, trial.inputs), (Some(0.5), 4), "{trial:?}");
     }
@@ -126,7 +121,7 @@ fn labels_that_are_wrong_are_seen() {
 #[test]
 fn what_is_no_gain_is_refused() {
     let echo = root().join("tests/models/echo/echo-fp32.onnx");
-    let error = weigh(&echo, Choice::Only(Precision::F16), Evaluation::default()).unwrap_err();
+    let error = weigh(&echo, Choice::F16, Evaluation::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Precision);
     let message = error.to_string();
     assert!(

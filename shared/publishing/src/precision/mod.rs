@@ -38,8 +38,10 @@ pub enum Choice {
     /// The source as it is; nothing is tried.
     #[default]
     Source,
-    /// This one; it is an error where it is no gain, or loses too much.
-    Only(Precision),
+    /// [`Precision::F16`]; it is an error where that is no gain, or loses too much.
+    F16,
+    /// [`Precision::Int8`], likewise.
+    Int8,
     /// The fastest that does not lose too much; of those about as fast, the smallest.
     Auto,
 }
@@ -61,14 +63,26 @@ impl fmt::Display for Precision {
     }
 }
 
+impl Choice {
+    /// What is made and measured beside the source.
+    fn tried(self) -> &'static [Precision] {
+        match self {
+            Self::Source => &[],
+            Self::F16 => &[Precision::F16],
+            Self::Int8 => &[Precision::Int8],
+            Self::Auto => &[Precision::F16, Precision::Int8],
+        }
+    }
+}
+
 impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "source" => Ok(Self::Source),
-            "f16" => Ok(Self::Only(Precision::F16)),
-            "int8" => Ok(Self::Only(Precision::Int8)),
+            "f16" => Ok(Self::F16),
+            "int8" => Ok(Self::Int8),
             "auto" => Ok(Self::Auto),
             _ => Err("expected source, f16, int8 or auto".into()),
         }
@@ -128,16 +142,8 @@ impl Candidate {
     ///
     /// `begin` is told of each precision before the work on it begins.
     pub fn weigh(self, options: &WeighOptions, begin: impl Fn(Precision)) -> Result<Weighed> {
-        let choice = options
-            .choice
-            .or(self.description.precision)
-            .unwrap_or_default();
-        let tried: &[Precision] = match choice {
-            Choice::Source | Choice::Only(Precision::Source) => &[],
-            Choice::Only(Precision::F16) => &[Precision::F16],
-            Choice::Only(Precision::Int8) => &[Precision::Int8],
-            Choice::Auto => &[Precision::F16, Precision::Int8],
-        };
+        let choice = options.choice.or(self.description.precision);
+        let tried = choice.unwrap_or_default().tried();
         let name = self.name.clone();
         begin(Precision::Source);
         let compiled = self.clone().compile(&options.compile)?;
@@ -181,12 +187,12 @@ impl Candidate {
                 }
             }
         }
-        let chosen = match (choice, &trials[..]) {
-            (Choice::Only(precision), [_, trial]) if trial.fate != Fate::Fit => {
-                let message = format!("{name} at {precision}: {}", trial.fate);
+        let chosen = match tried {
+            [precision] if trials[1].fate != Fate::Fit => {
+                let message = format!("{name} at {precision}: {}", trials[1].fate);
                 return Err(Error::new(ErrorKind::Precision, message));
             }
-            (Choice::Only(_), _) => 1,
+            [_] => 1,
             _ => table::choose(&trials),
         };
         trials[chosen].fate = Fate::Chosen;
