@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use dunlin_transforms::{Activation, InputSpec, OutputKind, OutputSpec};
+use dunlin_transforms::{Activation, ClassificationSpec, InputSpec, OutputSpec};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -132,13 +132,12 @@ impl Package<'_> {
             model: "model.onnx",
             labels: "labels.txt",
             input: self.input,
-            output: OutputSpec {
-                kind: OutputKind::Classification,
+            output: OutputSpec::Classification(ClassificationSpec {
                 tensor: Some(OUTPUT.to_owned()),
                 activation: Some(Activation::Softmax),
                 top_k: about.top_k,
                 threshold: None,
-            },
+            }),
             metrics: self.report.manifest_metrics(),
             provenance: self.report.provenance(),
             examples,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dunlin_engine::{Limits, Report};
 use dunlin_protocol::NamedTensor;
 use dunlin_registry::{ModelName, Role};
-use dunlin_transforms::{Spec, parse_labels};
+use dunlin_transforms::{Files, Spec, Tokenizer, parse_labels};
 
 use crate::{Description, Error, ErrorKind, Precision, Result, guess, tensors};
 
@@ -25,7 +25,9 @@ pub struct Candidate {
     pub(crate) onnx: Bytes,
     pub(crate) report: Report,
     pub(crate) labels_file: Option<Bytes>,
-    pub(crate) labels: Vec<String>,
+    pub(crate) tokenizer_file: Option<Bytes>,
+    /// What is in them.
+    pub(crate) files: Files,
     pub(crate) examples: Vec<GivenExample>,
     /// Role, format and bytes of files that only people and tools read.
     pub(crate) attachments: Vec<(Role, String, Bytes)>,
@@ -179,18 +181,11 @@ impl Candidate {
 
         let file = |file: &str| files(file)?.ok_or_else(|| missing(file));
         let labels_file = description.labels.as_deref().map(file).transpose()?;
-        let labels = labels_file
-            .as_deref()
-            .map(parse_labels)
-            .transpose()
-            .map_err(|error| {
-                let file = description.labels.as_deref().unwrap_or_default();
-                Error::new(
-                    ErrorKind::Transforms(error.kind()),
-                    format!("{file}: {error}"),
-                )
-                .because(error)
-            })?;
+        let labels = labels_file.as_deref().map(parse_labels).transpose();
+        let labels = labels.map_err(|error| of_file(description.labels.as_deref(), error))?;
+        let tokenizer_file = description.tokenizer().map(file).transpose()?;
+        let tokenizer = tokenizer_file.as_deref().map(Tokenizer::parse).transpose();
+        let tokenizer = tokenizer.map_err(|error| of_file(description.tokenizer(), error))?;
         let examples = description.examples.iter().map(|example| {
             Ok(GivenExample {
                 name: example.file.clone(),
@@ -210,7 +205,11 @@ impl Candidate {
             onnx,
             report,
             labels_file,
-            labels: labels.unwrap_or_default(),
+            tokenizer_file,
+            files: Files {
+                labels: labels.unwrap_or_default(),
+                tokenizer,
+            },
             examples,
             attachments: Vec::new(),
             notes,
@@ -284,7 +283,7 @@ impl Candidate {
 
     /// The labels of the classes; empty where none were given.
     pub fn labels(&self) -> &[String] {
-        &self.labels
+        &self.files.labels
     }
 
     /// The examples that came with it.
@@ -335,6 +334,12 @@ fn missing(file: &str) -> Error {
     )
 }
 
+/// An error of a file that `model.toml` names.
+fn of_file(file: Option<&str>, error: dunlin_transforms::Error) -> Error {
+    let message = format!("{}: {error}", file.unwrap_or_default());
+    Error::new(ErrorKind::Transforms(error.kind()), message).because(error)
+}
+
 pub(crate) fn content_type(file: &str) -> Option<String> {
     let ending = Path::new(file).extension()?.to_str()?.to_ascii_lowercase();
     let content_type = match ending.as_str() {
@@ -345,6 +350,7 @@ pub(crate) fn content_type(file: &str) -> Option<String> {
         "bmp" => "image/bmp",
         "json" => "application/json",
         "txt" => "text/plain",
+        "csv" => "text/csv",
         _ => return None,
     };
     Some(content_type.to_owned())

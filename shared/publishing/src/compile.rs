@@ -37,7 +37,7 @@ impl Candidate {
             &self.spec(),
             model.inputs(),
             model.outputs(),
-            self.labels.clone(),
+            self.files.clone(),
             options.limits.clone(),
         )
         .map_err(|error| {

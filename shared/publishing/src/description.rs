@@ -78,10 +78,10 @@ impl Description {
             let message = format!("model.toml: {}", error.to_string().trim_end());
             Error::new(ErrorKind::InvalidDescription, message).because(error)
         })?;
-        let files = [&description.model, &description.labels]
-            .into_iter()
-            .flatten();
-        for file in files.chain(description.examples.iter().map(|example| &example.file)) {
+        let files = [description.model.as_deref(), description.labels.as_deref()];
+        let examples = description.examples.iter();
+        let files = files.into_iter().chain([description.tokenizer()]).flatten();
+        for file in files.chain(examples.map(|example| example.file.as_str())) {
             let inside = Path::new(file)
                 .components()
                 .all(|part| matches!(part, Component::Normal(_)));
@@ -93,6 +93,14 @@ impl Description {
             }
         }
         Ok(description)
+    }
+
+    /// The tokenizer's file, of a model that takes text.
+    pub fn tokenizer(&self) -> Option<&str> {
+        match &self.input {
+            Some(InputSpec::Text(spec)) => Some(spec.tokenizer_file()),
+            _ => None,
+        }
     }
 
     /// The declared transforms.
@@ -119,6 +127,10 @@ mod tests {
             ),
             ("labels = \"/etc/passwd\"", "\"/etc/passwd\" is not inside"),
             ("model = \"a\\u0000b\"", "\"a\\0b\" is not inside"),
+            (
+                "[input]\nkind = \"text\"\ntokenizer = \"../t.json\"",
+                "\"../t.json\" is not inside",
+            ),
             ("[[examples]]\nfile = \"a/../../b\"", "is not inside"),
             (
                 "[[examples]]\nfile = \"a.png\"\nlabel = 1.5",

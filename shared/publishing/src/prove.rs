@@ -7,7 +7,7 @@ use dunlin_engine::Model;
 use dunlin_protocol::NamedTensor;
 use dunlin_registry::Measured;
 use dunlin_registry::examples::{Example, ExampleLimits, ExamplePack, Failure};
-use dunlin_transforms::Pipeline;
+use dunlin_transforms::{Decoded, Pipeline, Prediction};
 
 use crate::plan::{ProvenPlan, Written};
 use crate::seeded::{self, DYNAMIC_SIZES};
@@ -89,6 +89,7 @@ impl Compiled {
                 format!("{name} is not proven: {done} of {of} examples took more than {limit:?}");
             Err(Error::new(ErrorKind::TooSlow, message))
         };
+        self.check_vocabulary()?;
         let (examples, notes) = if self.candidate.examples.is_empty() {
             self.run_seeded(options, &in_time)?
         } else {
@@ -150,6 +151,26 @@ impl Compiled {
         }
     }
 
+    /// The model must have all tokens of its tokenizer: a text with one that it lacks would fail
+    /// much later.
+    fn check_vocabulary(&self) -> Result<()> {
+        let Some(last) = self.pipeline.last_token() else {
+            return Ok(());
+        };
+        let (inputs, id) = last.map_err(|error| {
+            Error::new(ErrorKind::Transforms(error.kind()), error.to_string()).because(error)
+        })?;
+        let ran = self.model.run(inputs);
+        ran.map(|_| ()).map_err(|error| {
+            let message = format!(
+                "{} can't run on token {id}, the last of its tokenizer: {error}; publish it with \
+                 the tokenizer that it was trained with",
+                self.candidate.name
+            );
+            Error::new(ErrorKind::Unproven, message).because(error)
+        })
+    }
+
     fn run_given(&self, in_time: &InTime) -> Result<Vec<Example>> {
         let given = &self.candidate.examples;
         let (mut examples, mut failures) = (Vec::new(), Vec::new());
@@ -163,10 +184,10 @@ impl Compiled {
                 input: given_example.body.clone(),
                 outputs: Vec::new(),
             };
-            let checked = run(&self.model, &self.pipeline, &example)
+            let checked = answer(&self.model, &self.pipeline, &example)
                 .map_err(|error| error.to_string())
-                .and_then(|outputs| {
-                    self.check_label(example.label.as_deref(), &outputs)?;
+                .and_then(|(outputs, prediction)| {
+                    check_label(example.label.as_deref(), &prediction)?;
                     Ok(outputs)
                 });
             match checked {
@@ -187,29 +208,6 @@ impl Compiled {
             self.candidate.name.as_str(),
             failures,
             given.len(),
-        ))
-    }
-
-    /// The answer must put this label first.
-    fn check_label(&self, label: Option<&str>, outputs: &[NamedTensor]) -> Result<(), String> {
-        // Encoded in any case: outputs that make no answer prove nothing.
-        let prediction = self
-            .pipeline
-            .encode(outputs)
-            .map_err(|error| error.to_string())?;
-        let Some(want) = label else { return Ok(()) };
-        let Some(top) = prediction.top() else {
-            return Err(format!(
-                "want label \"{want}\" first, got no classes; declare [output] kind = \"classification\""
-            ));
-        };
-        let got = top.label.clone().unwrap_or_else(|| top.index.to_string());
-        if got == want {
-            return Ok(());
-        }
-        Err(format!(
-            "want label \"{want}\" first, got \"{got}\" with score {:.4}",
-            top.score
         ))
     }
 
@@ -274,16 +272,43 @@ impl Compiled {
     }
 }
 
+/// The answer must put this label first.
+fn check_label(label: Option<&str>, prediction: &Prediction) -> Result<(), String> {
+    let Some(want) = label else { return Ok(()) };
+    let Some(top) = prediction.top() else {
+        return Err(format!(
+            "want label \"{want}\" first, got no classes; declare [output] kind = \"classification\""
+        ));
+    };
+    let got = top.label.clone().unwrap_or_else(|| top.index.to_string());
+    if got == want {
+        return Ok(());
+    }
+    Err(format!(
+        "want label \"{want}\" first, got \"{got}\" with score {:.4}",
+        top.score
+    ))
+}
+
+type Boxed = Box<dyn std::error::Error + Send + Sync>;
+
 /// What an example asks the model, as a request would.
-pub(crate) fn inputs(
-    pipeline: &Pipeline,
-    example: &Example,
-) -> Result<Vec<NamedTensor>, Box<dyn std::error::Error + Send + Sync>> {
-    example.inputs(|body, content_type| {
-        pipeline
-            .decode(body, content_type)
-            .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
+pub(crate) fn decoded(pipeline: &Pipeline, example: &Example) -> Result<Decoded, Boxed> {
+    let mut asked = None;
+    let inputs = example.inputs(|body, content_type| {
+        let decoded = pipeline.decode(body, content_type).map_err(Boxed::from)?;
+        asked = Some(decoded.asked);
+        Ok::<_, Boxed>(decoded.inputs)
+    })?;
+    Ok(match asked {
+        Some(asked) => Decoded { inputs, asked },
+        None => pipeline.of_tensors(inputs),
     })
+}
+
+/// Its inputs alone.
+pub(crate) fn inputs(pipeline: &Pipeline, example: &Example) -> Result<Vec<NamedTensor>, Boxed> {
+    Ok(decoded(pipeline, example)?.inputs)
 }
 
 /// An example's outputs, by the road that a request takes.
@@ -291,8 +316,20 @@ pub(crate) fn run(
     model: &Model,
     pipeline: &Pipeline,
     example: &Example,
-) -> Result<Vec<NamedTensor>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Vec<NamedTensor>, Boxed> {
     Ok(model.run(inputs(pipeline, example)?)?)
+}
+
+/// The same, and what a caller is answered: outputs that make no answer prove nothing.
+pub(crate) fn answer(
+    model: &Model,
+    pipeline: &Pipeline,
+    example: &Example,
+) -> Result<(Vec<NamedTensor>, Prediction), Boxed> {
+    let Decoded { inputs, asked } = decoded(pipeline, example)?;
+    let outputs = model.run(inputs)?;
+    let prediction = pipeline.encode(&asked, &outputs)?;
+    Ok((outputs, prediction))
 }
 
 /// The median of runs of the first example; the first run, which was before, warmed them.

@@ -19,11 +19,12 @@ pub struct Published {
 impl Verified {
     /// Bytes that publishing stores, at most.
     pub fn size(&self) -> u64 {
-        let labels = self.candidate.labels_file.as_ref().map_or(0, Bytes::len);
+        let files = [&self.candidate.labels_file, &self.candidate.tokenizer_file];
+        let files: usize = files.into_iter().flatten().map(Bytes::len).sum();
         let plan = self.plan.as_ref().map_or(0, |plan| plan.bytes().len());
         let attachments = self.candidate.attachments.iter();
         let attached: usize = attachments.map(|(.., bytes)| bytes.len()).sum();
-        (self.candidate.onnx.len() + plan + self.pack_bytes.len() + labels + attached) as u64
+        (self.candidate.onnx.len() + plan + self.pack_bytes.len() + files + attached) as u64
     }
 
     /// Stores the model as its next version; `progress` is told of bytes as they are stored.
@@ -67,6 +68,9 @@ impl Verified {
         draft.attach(Role::Examples, FORMAT, self.pack_bytes);
         if let Some(labels) = candidate.labels_file {
             draft.attach(Role::Labels, "text", labels);
+        }
+        if let Some(tokenizer) = candidate.tokenizer_file {
+            draft.attach(Role::Tokenizer, "json", tokenizer);
         }
         for (role, format, bytes) in candidate.attachments {
             draft.attach(role, &format, bytes);

@@ -12,7 +12,7 @@ use dunlin_publishing::{Candidate, CompileOptions, Error, ErrorKind, ProveOption
 use dunlin_registry::examples::{ExampleLimits, ExamplePack, FORMAT};
 use dunlin_registry::{Manifest, Registry, Role};
 use dunlin_storage::StoreOptions;
-use dunlin_transforms::{Limits, Pipeline, Spec, parse_labels};
+use dunlin_transforms::{Files, Limits, Pipeline, Spec, parse_labels};
 use tempfile::TempDir;
 
 const EXAMPLE: &str = "[[examples]]\nfile = \"examples/7.png\"\nlabel = 7\n";
@@ -79,7 +79,10 @@ async fn replay(registry: &Registry, manifest: &Manifest) -> usize {
         &spec,
         &manifest.inputs,
         &manifest.outputs,
-        labels.unwrap_or_default(),
+        Files {
+            labels: labels.unwrap_or_default(),
+            tokenizer: None,
+        },
         Limits::default(),
     );
     let pipeline = pipeline.unwrap();
@@ -87,7 +90,7 @@ async fn replay(registry: &Registry, manifest: &Manifest) -> usize {
     let pack = ExamplePack::decode(&pack, &ExampleLimits::default()).unwrap();
     let replayed = pack.replay(Some(Instant::now() + Duration::from_mins(1)), |example| {
         let inputs = example.inputs::<Box<dyn std::error::Error>>(|body, content_type| {
-            Ok(pipeline.decode(body, content_type)?)
+            Ok(pipeline.decode(body, content_type)?.inputs)
         })?;
         Ok::<_, Box<dyn std::error::Error>>(model.run(inputs)?)
     });

@@ -122,6 +122,8 @@ pub enum Role {
     Examples,
     /// The labels of the classes, one a line.
     Labels,
+    /// How text becomes tokens: a `tokenizer.json`.
+    Tokenizer,
     /// A role that this program doesn't know.
     Other(String),
 }
@@ -132,6 +134,7 @@ impl From<String> for Role {
             "model" => Self::Model,
             "examples" => Self::Examples,
             "labels" => Self::Labels,
+            "tokenizer" => Self::Tokenizer,
             _ => Self::Other(text),
         }
     }
@@ -143,6 +146,7 @@ impl From<Role> for String {
             Role::Model => "model".to_owned(),
             Role::Examples => "examples".to_owned(),
             Role::Labels => "labels".to_owned(),
+            Role::Tokenizer => "tokenizer".to_owned(),
             Role::Other(text) => text,
         }
     }
@@ -249,7 +253,7 @@ mod tests {
             "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1, 28, 28]}],
             "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 10]}],
             "artifacts": [{
-                "role": "tokenizer", "format": "json", "size": 7,
+                "role": "vocabulary", "format": "json", "size": 7,
                 "digest": format!("sha256:{}", "a5".repeat(32)), "shards": [1, 2],
                 "measured": {"load_ms": 0.25, "joules": 3.5},
             }],
@@ -260,7 +264,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_kept() {
         let manifest = Manifest::from_json("m", document().to_string().as_bytes()).unwrap();
-        assert_eq!(manifest.artifacts[0].role, Role::Other("tokenizer".into()));
+        assert_eq!(manifest.artifacts[0].role, Role::Other("vocabulary".into()));
         assert_eq!(manifest.artifacts[0].measured.load_ms, Some(0.25));
         let written: Value = serde_json::from_slice(&manifest.to_json().unwrap()).unwrap();
         assert_eq!(written, document());

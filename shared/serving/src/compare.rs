@@ -1,7 +1,7 @@
 //! How the answers of two versions to one request differ.
 
 use dunlin_protocol::{Datatype, Element, NamedTensor, Tensor};
-use dunlin_transforms::{Class, Prediction};
+use dunlin_transforms::Class;
 use half::{bf16, f16};
 
 use crate::load::Loaded;
@@ -53,11 +53,7 @@ pub(crate) fn compare(first: Answer<'_>, second: Answer<'_>) -> Difference {
 
 /// The classes of each item, best first; `None` where the version does not classify.
 fn classes((loaded, outputs): Answer<'_>) -> Option<Vec<Vec<Class>>> {
-    match loaded.pipeline.encode(outputs).ok()? {
-        Prediction::Classes { predictions } => Some(vec![predictions]),
-        Prediction::Batch { predictions } => Some(predictions),
-        _ => None,
-    }
+    loaded.pipeline.classes(outputs)?.ok()
 }
 
 fn by_class(first: &[Vec<Class>], second: &[Vec<Class>]) -> Difference {

@@ -10,7 +10,7 @@ use dunlin_protocol::{Datatype, NamedTensor, Tensor, TensorMetadata};
 use dunlin_registry::examples::{ExampleLimits, ExamplePack, FORMAT};
 use dunlin_registry::{Artifact, Manifest, Registry, Role};
 use dunlin_telemetry::{Phase, Phases};
-use dunlin_transforms::{Pipeline, Spec, parse_labels};
+use dunlin_transforms::{Files, Pipeline, Spec, Tokenizer, parse_labels};
 use prometheus::IntGauge;
 
 use crate::artifact;
@@ -92,6 +92,7 @@ pub(crate) struct Loader {
 struct Parts {
     graph: Bytes,
     labels: Option<Bytes>,
+    tokenizer: Option<Bytes>,
     examples: Option<Bytes>,
 }
 
@@ -158,14 +159,16 @@ impl Loader {
             }
         };
         let labels = manifest.artifact(&Role::Labels, "text");
+        let tokenizer = manifest.artifact(&Role::Tokenizer, "json");
         let examples = manifest.artifact(&Role::Examples, FORMAT);
         let graph = artifact::runnable(manifest)?;
         artifact::explain(manifest, graph);
-        let (graph, labels, examples) =
-            futures_util::try_join!(get(Some(graph)), get(labels), get(examples))?;
+        let (graph, labels, tokenizer, examples) =
+            futures_util::try_join!(get(Some(graph)), get(labels), get(tokenizer), get(examples))?;
         Ok(Parts {
             graph: graph.unwrap_or_default(),
             labels,
+            tokenizer,
             examples,
         })
     }
@@ -176,12 +179,6 @@ impl Loader {
         parts: Parts,
         mut phases: Phases,
     ) -> Result<Loaded, Error> {
-        let labels = parts
-            .labels
-            .as_deref()
-            .map(parse_labels)
-            .transpose()?
-            .unwrap_or_default();
         let spec: Spec = match &manifest.transforms {
             serde_json::Value::Null => Spec::default(),
             value => serde::Deserialize::deserialize(value).map_err(|error| {
@@ -189,12 +186,18 @@ impl Loader {
             })?,
         };
         let loading = Phases::start(Phase::Load);
+        let labels = parts.labels.as_deref().map(parse_labels).transpose()?;
+        let tokenizer = parts.tokenizer.as_deref().map(Tokenizer::parse);
+        let files = Files {
+            labels: labels.unwrap_or_default(),
+            tokenizer: tokenizer.transpose()?,
+        };
         let model = self.model(&manifest, parts.graph)?;
         let pipeline = Pipeline::new(
             &spec,
             model.inputs(),
             model.outputs(),
-            labels,
+            files,
             self.limits.transforms.clone(),
         )?;
         loading.stop(&mut phases);
@@ -238,7 +241,8 @@ impl Loader {
         let deadline = Instant::now() + self.prove_time;
         let replayed = pack.replay(Some(deadline), |example| {
             let decode = |body: &_, content_type: Option<&_>| {
-                pipeline.decode(body, content_type).map_err(Error::from)
+                let decoded = pipeline.decode(body, content_type);
+                decoded.map(|decoded| decoded.inputs).map_err(Error::from)
             };
             model.run(example.inputs(decode)?).map_err(Error::from)
         });

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use dunlin_protocol::{Encoded, InferRequest, Limits, NamedTensor};
 use dunlin_telemetry::{Phase, Phases};
-use dunlin_transforms::Prediction;
+use dunlin_transforms::{Decoded, Prediction};
 use serde::Serialize;
 
 use crate::infer::{Done, run};
@@ -39,13 +39,14 @@ pub(crate) fn predict(
     phases: &mut Phases,
     kept: Option<&mut Vec<NamedTensor>>,
 ) -> Result<Done, Error> {
-    let inputs = phases.time(Phase::Decode, || decode(loaded, request, limits))?;
+    let decoded = phases.time(Phase::Decode, || decode(loaded, request, limits))?;
+    let Decoded { inputs, asked } = decoded;
     let (outputs, batch) = run(loaded, inputs, phases)?;
     let body = phases.time(Phase::Encode, || {
         let answer = Answer {
             model: loaded.manifest.name.as_str(),
             version: loaded.manifest.version.get(),
-            prediction: loaded.pipeline.encode(&outputs)?,
+            prediction: loaded.pipeline.encode(&asked, &outputs)?,
         };
         serde_json::to_vec(&answer).map_err(|error| {
             Error::new(
@@ -66,20 +67,15 @@ pub(crate) fn predict(
     })
 }
 
-fn decode(
-    loaded: &Loaded,
-    request: &PredictBody,
-    limits: &Limits,
-) -> Result<Vec<NamedTensor>, Error> {
+fn decode(loaded: &Loaded, request: &PredictBody, limits: &Limits) -> Result<Decoded, Error> {
     if request.body.is_empty() {
         return Err(Error::new(ErrorKind::InvalidRequest, "the body is empty"));
     }
     if let Some(header_length) = request.header_length {
         let request = InferRequest::decode(&request.body, Some(header_length), limits)?;
         let inputs = request.inputs.into_iter();
-        return Ok(inputs
-            .map(|input| NamedTensor::new(input.name, input.tensor))
-            .collect());
+        let inputs = inputs.map(|input| NamedTensor::new(input.name, input.tensor));
+        return Ok(loaded.pipeline.of_tensors(inputs.collect()));
     }
     Ok(loaded
         .pipeline

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use dunlin_protocol::{Datatype, TensorMetadata};
-use dunlin_transforms::{Limits, Pipeline, Spec};
+use dunlin_transforms::{Files, Limits, Pipeline, Spec};
 
 const RUNS: usize = 31;
 
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         datatype: Datatype::Fp32,
         shape: vec![-1, 3, -1, -1],
     };
-    let pipeline = Pipeline::new(&spec, &[input], &[], Vec::new(), Limits::default())?;
+    let pipeline = Pipeline::new(&spec, &[input], &[], Files::default(), Limits::default())?;
     let mut times = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
         let start = Instant::now();

@@ -19,7 +19,7 @@
 //! ```
 //! use bytes::Bytes;
 //! use dunlin_protocol::{Datatype, NamedTensor, Tensor, TensorMetadata};
-//! use dunlin_transforms::{InputKind, InputSpec, Limits, Pipeline, Size, Spec};
+//! use dunlin_transforms::{Files, ImageSpec, InputSpec, Limits, Pipeline, Size, Spec};
 //!
 //! let pixels = TensorMetadata {
 //!     name: "pixels".into(),
@@ -27,37 +27,41 @@
 //!     shape: vec![-1, 3, -1, -1],
 //! };
 //! let spec = Spec {
-//!     input: Some(InputSpec {
-//!         kind: InputKind::Image,
+//!     input: Some(InputSpec::Image(ImageSpec {
 //!         size: Some(Size::Exact([224, 224])),
-//!         ..InputSpec::default()
-//!     }),
+//!         ..ImageSpec::default()
+//!     })),
 //!     output: None,
 //! };
-//! let pipeline = Pipeline::new(&spec, &[pixels], &[], Vec::new(), Limits::default())?;
+//! let pipeline = Pipeline::new(&spec, &[pixels], &[], Files::default(), Limits::default())?;
 //!
 //! let error = pipeline.decode(&Bytes::from_static(b"hello"), Some("image/png")).unwrap_err();
 //! assert!(error.to_string().contains("JPEG, PNG, WebP, GIF, BMP"));
 //! # Ok::<(), dunlin_transforms::Error>(())
 //! ```
 //!
-//! Pictures come out as Pillow and numpy would make them; `docs/transforms.md` has each option
-//! beside the Pillow call it equals.
+//! Pictures come out as Pillow and numpy would make them, and texts as Hugging Face's tokenizers
+//! would; `docs/transforms.md` has each option beside the call it equals.
 
+mod body;
 mod error;
 mod image;
 mod labels;
 mod limits;
 mod output;
 mod pipeline;
+mod scaling;
+mod series;
 mod spec;
+mod text;
 
 pub use error::{Error, ErrorKind, Result};
 pub use labels::parse_labels;
 pub use limits::Limits;
-pub use output::{Class, Prediction, classify};
-pub use pipeline::Pipeline;
+pub use output::{Class, Prediction, Steps, classify};
+pub use pipeline::{Asked, Decoded, Files, Pipeline};
 pub use spec::{
-    Activation, Color, Fit, InputKind, InputSpec, Layout, OutputKind, OutputSpec, PerChannel,
-    Resample, Size, Spec,
+    Activation, ClassificationSpec, Color, EmbeddingSpec, Fit, ForecastSpec, ImageSpec, InputSpec,
+    Layout, OutputSpec, PerChannel, Pooling, Resample, SeriesSpec, Size, Spec, TextSpec,
 };
+pub use text::Tokenizer;

@@ -17,12 +17,24 @@ pub struct Spec {
     pub output: Option<OutputSpec>,
 }
 
-/// The `[input]` table.
+/// The `[input]` table: what a body is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum InputSpec {
+    /// An inference request of the Open Inference Protocol v2.
+    Tensor {},
+    /// A picture: JPEG, PNG, WebP, GIF or BMP.
+    Image(ImageSpec),
+    /// Text: UTF-8, or JSON with texts in it.
+    Text(TextSpec),
+    /// Numbers over time: CSV, or JSON with rows in it.
+    Series(SeriesSpec),
+}
+
+/// The options of `[input]` with `kind = "image"`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct InputSpec {
-    /// What a body is.
-    pub kind: InputKind,
+pub struct ImageSpec {
     /// The model's input to fill. Default: its only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensor: Option<String>,
@@ -58,12 +70,71 @@ pub struct InputSpec {
     pub layout: Option<Layout>,
 }
 
-/// The `[output]` table.
+/// The options of `[input]` with `kind = "text"`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OutputSpec {
-    /// What the outputs become.
-    pub kind: OutputKind,
+pub struct TextSpec {
+    /// The model's input for the ids of tokens. Default: `input_ids`, else its only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<String>,
+    /// The tokenizer's file beside `model.toml`. Default: [`TextSpec::TOKENIZER`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
+    /// Tokens after which a text is cut. Default: the model's length, where its shape is concrete,
+    /// else what the tokenizer's file says, else 512.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<usize>,
+}
+
+/// The options of `[input]` with `kind = "series"`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeriesSpec {
+    /// The model's input to fill. Default: its only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<String>,
+    /// The columns of a CSV file, by their names in its first row. Default: all that hold numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// The window: so many rows, the last ones. Default: the model's, where its shape is concrete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
+    /// Subtracted, in the order of the columns. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<PerChannel>,
+    /// Divides what is left after `mean`. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub std: Option<PerChannel>,
+}
+
+impl TextSpec {
+    /// The tokenizer's file, where the declaration names none.
+    pub const TOKENIZER: &str = "tokenizer.json";
+
+    /// The tokenizer's file.
+    pub fn tokenizer_file(&self) -> &str {
+        self.tokenizer.as_deref().unwrap_or(Self::TOKENIZER)
+    }
+}
+
+/// The `[output]` table: what the outputs become.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum OutputSpec {
+    /// They stay tensors.
+    Tensor {},
+    /// Classes with their scores, best first.
+    Classification(ClassificationSpec),
+    /// A list of numbers that stands for the input's meaning.
+    Embedding(EmbeddingSpec),
+    /// The numbers that come next in a series.
+    Forecast(ForecastSpec),
+}
+
+/// The options of `[output]` with `kind = "classification"`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassificationSpec {
     /// The model's output to read. Default: its only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensor: Option<String>,
@@ -78,26 +149,53 @@ pub struct OutputSpec {
     pub threshold: Option<f64>,
 }
 
-/// What a body is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InputKind {
-    /// An inference request of the Open Inference Protocol v2.
-    #[default]
-    Tensor,
-    /// A picture: JPEG, PNG, WebP, GIF or BMP.
-    Image,
+/// The options of `[output]` with `kind = "embedding"`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingSpec {
+    /// The model's output to read. Default: its only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<String>,
+    /// How a vector a token becomes one vector. Default: mean for an output of rank 3, none for
+    /// rank 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// Whether vectors are made 1 long. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<bool>,
 }
 
-/// What the outputs become.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The options of `[output]` with `kind = "forecast"`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForecastSpec {
+    /// The model's output to read. Default: its only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<String>,
+    /// Added after `std`, in the order of the output's columns. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<PerChannel>,
+    /// What values are multiplied by. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub std: Option<PerChannel>,
+    /// What is measured, for people: `°F`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// What one step is, for people: `hour`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+}
+
+/// How a vector a token becomes one vector a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OutputKind {
-    /// They stay tensors.
-    #[default]
-    Tensor,
-    /// Classes with their scores, best first.
-    Classification,
+pub enum Pooling {
+    /// The mean over the text's own tokens; padding has no part in it.
+    Mean,
+    /// The first token's.
+    Cls,
+    /// The output is one vector a text already.
+    None,
 }
 
 /// The size that a picture is resized to.
@@ -113,16 +211,16 @@ pub enum Size {
     Shorter(u32),
 }
 
-/// One value for all channels, or one for each.
+/// One value for all channels or columns, or one for each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected a number, or a list with one number a channel"
+    expecting = "expected a number, or a list with one number a channel or column"
 )]
 pub enum PerChannel {
-    /// The same for every channel.
+    /// The same for every one.
     All(f64),
-    /// In the order of the tensor's channels.
+    /// In the tensor's order.
     Each(Vec<f64>),
 }
 

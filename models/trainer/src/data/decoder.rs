@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use dunlin_protocol::{Datatype, TensorMetadata};
 use dunlin_transforms::{
-    Color, InputKind, InputSpec, Layout, Limits, PerChannel, Pipeline, Size, Spec,
+    Color, Files, ImageSpec, InputSpec, Layout, Limits, PerChannel, Pipeline, Size, Spec,
 };
 
 use super::source::Source;
@@ -29,8 +29,7 @@ impl Decoder {
     /// divided by its deviation.
     pub fn new(source: Source, shape: [usize; 3], mean: &[f64], std: &[f64]) -> Result<Self> {
         let [channels, height, width] = shape;
-        let spec = InputSpec {
-            kind: InputKind::Image,
+        let spec = InputSpec::Image(ImageSpec {
             tensor: Some(INPUT.to_owned()),
             size: Some(Size::Exact([height as u32, width as u32])),
             color: Some(if channels == 1 {
@@ -42,8 +41,8 @@ impl Decoder {
             mean: Some(PerChannel::Each(mean.to_vec())),
             std: Some(PerChannel::Each(std.to_vec())),
             layout: Some(Layout::Nchw),
-            ..InputSpec::default()
-        };
+            ..ImageSpec::default()
+        });
         let input = TensorMetadata {
             name: INPUT.to_owned(),
             datatype: Datatype::Fp32,
@@ -53,7 +52,7 @@ impl Decoder {
             input: Some(spec.clone()),
             output: None,
         };
-        let pipeline = Pipeline::new(&whole, &[input], &[], Vec::new(), Limits::default())
+        let pipeline = Pipeline::new(&whole, &[input], &[], Files::default(), Limits::default())
             .map_err(|error| {
                 Error::usage(format!("pictures of {height}×{width}: {error}")).because(error)
             })?;
@@ -126,10 +125,10 @@ impl Decoder {
 
     pub(super) fn decode(&self, file: &Bytes) -> Result<Vec<f32>> {
         let unread = |error: &dyn std::error::Error| Error::data(error.to_string());
-        let inputs = self
+        let decoded = self
             .pipeline
             .decode(file, None)
             .map_err(|error| unread(&error))?;
-        inputs[0].tensor.to_vec().map_err(|error| unread(&error))
+        decoded.inputs[0].tensor.to_vec().map_err(|error| unread(&error))
     }
 }

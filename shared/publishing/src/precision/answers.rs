@@ -3,7 +3,7 @@
 use dunlin_protocol::{Datatype, NamedTensor};
 
 use super::Evaluation;
-use crate::prove::run;
+use crate::prove::answer;
 use crate::{Compiled, Error, ErrorKind, Result};
 
 /// Answers in the order of the set.
@@ -29,9 +29,8 @@ impl Answers {
                 let message = format!("{}: {error}", example.name);
                 Error::new(ErrorKind::Unproven, message).because(error)
             };
-            let outputs = run(&compiled.model, &compiled.pipeline, example).map_err(failed)?;
-            let prediction = compiled.pipeline.encode(&outputs);
-            let prediction = prediction.map_err(|error| failed(Box::new(error)))?;
+            let answered = answer(&compiled.model, &compiled.pipeline, example);
+            let (outputs, prediction) = answered.map_err(failed)?;
             let Some(top) = prediction.top() else {
                 answers.push(Answer::Numbers(numbers(&outputs)));
                 continue;

@@ -8,7 +8,8 @@ use super::decode::{check_pixels, decode};
 use super::fit::{Placement, center_crop, place};
 use super::resize::resize;
 use super::tensor::{Normalization, Writer};
-use crate::{Color, Error, Fit, InputSpec, Layout, Limits, PerChannel, Resample, Result, Size};
+use crate::scaling::Scaling;
+use crate::{Color, Error, Fit, ImageSpec, Layout, Limits, Resample, Result, Size};
 
 /// How a picture becomes the tensor of one input.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ struct Shape {
 }
 
 impl ImagePlan {
-    pub(crate) fn new(spec: &InputSpec, input: &TensorMetadata, limits: &Limits) -> Result<Self> {
+    pub(crate) fn new(spec: &ImageSpec, input: &TensorMetadata, limits: &Limits) -> Result<Self> {
         let layout = spec.layout.unwrap_or_else(|| guess_layout(input));
         let shape = Shape::of(input, layout)?;
         let color = spec.color.unwrap_or(match shape.channels {
@@ -168,7 +169,7 @@ fn guess_layout(input: &TensorMetadata) -> Layout {
 }
 
 /// Height and width of what comes out; an error where `size`, `fit`, `pad` and `crop` disagree.
-fn output_size(spec: &InputSpec, size: Size) -> Result<[u32; 2]> {
+fn output_size(spec: &ImageSpec, size: Size) -> Result<[u32; 2]> {
     let room = match size {
         Size::Exact(sides) => sides,
         Size::Shorter(shorter) => [shorter, shorter],
@@ -200,7 +201,7 @@ fn output_size(spec: &InputSpec, size: Size) -> Result<[u32; 2]> {
     }
 }
 
-fn normalization(spec: &InputSpec, datatype: Datatype, channels: usize) -> Result<Normalization> {
+fn normalization(spec: &ImageSpec, datatype: Datatype, channels: usize) -> Result<Normalization> {
     let whole_pixels = datatype == Datatype::Uint8;
     if whole_pixels && (spec.scale.is_some() || spec.mean.is_some() || spec.std.is_some()) {
         return Err(Error::spec(
@@ -208,42 +209,14 @@ fn normalization(spec: &InputSpec, datatype: Datatype, channels: usize) -> Resul
         ));
     }
     let scale = spec.scale.unwrap_or(1.0 / 255.0);
-    let mean = per_channel("mean", spec.mean.as_ref(), 0.0, channels)?;
-    let std = per_channel("std", spec.std.as_ref(), 1.0, channels)?;
     if !scale.is_finite() || scale == 0.0 {
         return Err(Error::spec(format!(
             "`scale` is {scale}; it is a number other than 0"
         )));
     }
-    if std.contains(&0.0) {
-        return Err(Error::spec("`std` divides: it is not 0"));
-    }
+    let Scaling { mean, std } =
+        Scaling::new(spec.mean.as_ref(), spec.std.as_ref(), channels, "channels")?;
     Ok(Normalization { scale, mean, std })
-}
-
-fn per_channel(
-    name: &str,
-    values: Option<&PerChannel>,
-    default: f64,
-    channels: usize,
-) -> Result<Vec<f64>> {
-    let values = match values {
-        None => vec![default; channels],
-        Some(PerChannel::All(value)) => vec![*value; channels],
-        Some(PerChannel::Each(values)) => values.clone(),
-    };
-    if values.len() != channels {
-        return Err(Error::spec(format!(
-            "`{name}` has {} values for {channels} channels",
-            values.len()
-        )));
-    }
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err(Error::spec(format!(
-            "`{name}` holds a value that is not finite"
-        )));
-    }
-    Ok(values)
 }
 
 /// Puts a picture on its canvas.

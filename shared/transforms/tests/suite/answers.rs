@@ -2,17 +2,27 @@
 
 use bytes::Bytes;
 use dunlin_protocol::{Datatype, NamedTensor, Tensor};
-use dunlin_transforms::{ErrorKind, Limits, Pipeline, Prediction, Spec, classify};
+use dunlin_transforms::{Asked, ErrorKind, Files, Limits, Pipeline, Prediction, Spec, classify};
 use half::f16;
 
-use super::metadata;
+use super::{metadata, sample};
 
 fn pipeline(input: &str, output: &str, labels: &[&str]) -> Pipeline {
     let spec: Spec = toml::from_str(&format!("{input}\n[output]\n{output}")).unwrap();
     let inputs = [metadata("pixels", Datatype::Fp32, &[-1, 3, 8, 8])];
     let outputs = [metadata("logits", Datatype::Fp32, &[-1, -1])];
     let labels = labels.iter().map(ToString::to_string).collect();
-    Pipeline::new(&spec, &inputs, &outputs, labels, Limits::default()).unwrap()
+    let files = Files {
+        labels,
+        tokenizer: None,
+    };
+    Pipeline::new(&spec, &inputs, &outputs, files, Limits::default()).unwrap()
+}
+
+/// What is asked with one picture.
+fn one_picture() -> Asked {
+    let any = pipeline(PICTURE, "kind = 'classification'", &[]);
+    any.decode(&sample("rgb.png"), None).unwrap().asked
 }
 
 fn logits(shape: &[usize], values: &[f32]) -> Vec<NamedTensor> {
@@ -78,7 +88,9 @@ fn classes_come_best_first() {
         let output = format!("kind = 'classification'\n{}", case.output);
         let pipeline = pipeline(PICTURE, &output, case.labels);
         let outputs = logits(&[1, case.scores.len()], case.scores);
-        let Prediction::Classes { predictions } = pipeline.encode(&outputs).unwrap() else {
+        let Prediction::Classes { predictions } =
+            pipeline.encode(&one_picture(), &outputs).unwrap()
+        else {
             panic!("{output}: a picture is answered with classes")
         };
         let got: Vec<usize> = predictions.iter().map(|class| class.index).collect();
@@ -98,7 +110,8 @@ fn classes_come_best_first() {
 fn the_answer_is_small_json() {
     let output = "kind = 'classification'\nactivation = 'softmax'\ntop_k = 1";
     let picture = pipeline(PICTURE, output, &["cat", "dog"]);
-    let answer = picture.encode(&logits(&[1, 2], &[0.0, 0.0])).unwrap();
+    let answer = picture.encode(&one_picture(), &logits(&[1, 2], &[0.0, 0.0]));
+    let answer = answer.unwrap();
     assert_eq!(
         serde_json::to_string(&answer).unwrap(),
         r#"{"predictions":[{"label":"cat","index":0,"score":0.5}]}"#
@@ -107,7 +120,7 @@ fn the_answer_is_small_json() {
 
     let tensors = pipeline("", output, &[]);
     let answer = tensors
-        .encode(&logits(&[2, 2], &[0.0, 0.0, 0.0, 200.0]))
+        .encode(&Asked::default(), &logits(&[2, 2], &[0.0, 0.0, 0.0, 200.0]))
         .unwrap();
     assert_eq!(
         serde_json::to_string(&answer).unwrap(),
@@ -118,11 +131,11 @@ fn the_answer_is_small_json() {
 #[test]
 fn tensors_pass_as_they_are() {
     let spec = Spec::default();
-    let pipeline = Pipeline::new(&spec, &[], &[], Vec::new(), Limits::default()).unwrap();
+    let pipeline = Pipeline::new(&spec, &[], &[], Files::default(), Limits::default()).unwrap();
     let body = br#"{"inputs":[{"name":"x","datatype":"FP32","shape":[2],"data":[1.5,-2]}]}"#;
     let body = Bytes::from_static(body);
     for content_type in [None, Some("application/json; charset=utf-8")] {
-        let inputs = pipeline.decode(&body, content_type).unwrap();
+        let inputs = pipeline.decode(&body, content_type).unwrap().inputs;
         assert_eq!(inputs[0].name, "x");
         assert_eq!(inputs[0].tensor.to_vec::<f32>().unwrap(), [1.5, -2.0]);
     }
@@ -130,7 +143,8 @@ fn tensors_pass_as_they_are() {
     assert_eq!(error.kind(), ErrorKind::UnsupportedMedia);
     assert!(error.to_string().contains("application/json"), "{error}");
 
-    let answer = pipeline.encode(&logits(&[1, 2], &[0.5, 2.0])).unwrap();
+    let answer = pipeline.encode(&Asked::default(), &logits(&[1, 2], &[0.5, 2.0]));
+    let answer = answer.unwrap();
     let answer: serde_json::Value =
         serde_json::from_str(&serde_json::to_string(&answer).unwrap()).unwrap();
     assert_eq!(answer["outputs"][0]["name"], "logits");
@@ -166,7 +180,7 @@ fn outputs_that_break_the_promise_are_errors() {
         ),
     ];
     for (outputs, says) in cases {
-        let error = pipeline.encode(&outputs).unwrap_err();
+        let error = pipeline.encode(&Asked::default(), &outputs).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidOutput, "{error}");
         assert!(error.to_string().contains(says), "{error}");
     }

@@ -13,7 +13,9 @@
 //! A decoder's rounding shows in few values: on average the difference is far below one.
 
 use dunlin_protocol::{Datatype, Tensor};
-use dunlin_transforms::{Fit, InputSpec, Layout, Limits, Pipeline, Resample, Size, Spec};
+use dunlin_transforms::{
+    Color, Files, Fit, ImageSpec, InputSpec, Layout, Limits, Pipeline, Resample, Size, Spec,
+};
 use half::f16;
 use serde::Deserialize;
 
@@ -34,8 +36,15 @@ struct Case {
 }
 
 impl Case {
+    fn image(&self) -> &ImageSpec {
+        match &self.input {
+            InputSpec::Image(spec) => spec,
+            other => panic!("{other:?} is no picture"),
+        }
+    }
+
     fn run(&self) -> Tensor {
-        let shape = match self.input.layout {
+        let shape = match self.image().layout {
             Some(Layout::Nhwc) => [-1, -1, -1, self.shape[3] as i64],
             _ => [-1, self.shape[1] as i64, -1, -1],
         };
@@ -44,14 +53,15 @@ impl Case {
             input: Some(self.input.clone()),
             output: None,
         };
-        let pipeline = Pipeline::new(&spec, &[input], &[], Vec::new(), Limits::default()).unwrap();
-        let mut inputs = pipeline.decode(&sample(&self.file), None).unwrap();
+        let pipeline =
+            Pipeline::new(&spec, &[input], &[], Files::default(), Limits::default()).unwrap();
+        let mut inputs = pipeline.decode(&sample(&self.file), None).unwrap().inputs;
         inputs.remove(0).tensor
     }
 
     /// The steps of 255 that are allowed at most, and on average.
     fn tolerance(&self) -> (f64, f64) {
-        let grey = self.input.color == Some(dunlin_transforms::Color::Grey);
+        let grey = self.image().color == Some(Color::Grey);
         let jpeg = self.file.contains(".jpg");
         match self.file.as_str() {
             "420.jpg" | "422.jpg" => (3.0, 0.4),
@@ -64,7 +74,7 @@ impl Case {
     }
 
     fn is_exact(&self) -> bool {
-        let Some(Size::Exact([height, width])) = self.input.size else {
+        let Some(Size::Exact([height, width])) = self.image().size else {
             return false;
         };
         let (columns, rows): (u32, u32) = match self.file.as_str() {
@@ -73,8 +83,8 @@ impl Case {
             _ => (97, 71),
         };
         let halves = columns >= 2 * width && rows >= 2 * height;
-        let fit = self.input.fit.unwrap_or_default();
-        self.input.resample == Some(Resample::Nearest) || (!halves && fit == Fit::Stretch)
+        let fit = self.image().fit.unwrap_or_default();
+        self.image().resample == Some(Resample::Nearest) || (!halves && fit == Fit::Stretch)
     }
 
     /// A tensor's values in steps of 255.
@@ -86,14 +96,14 @@ impl Case {
             _ => values(data, f64::from_le_bytes),
         };
         // The largest step of any channel, so that no difference looks smaller than it is.
-        let std = match &self.input.std {
+        let std = match &self.image().std {
             Some(dunlin_transforms::PerChannel::Each(std)) => {
                 std.iter().copied().fold(0.0, f64::max)
             }
             Some(dunlin_transforms::PerChannel::All(std)) => *std,
             None => 1.0,
         };
-        let step = self.input.scale.unwrap_or(1.0 / 255.0) / std;
+        let step = self.image().scale.unwrap_or(1.0 / 255.0) / std;
         floats.into_iter().map(|value| value / step).collect()
     }
 }
@@ -155,8 +165,8 @@ fn bgr_is_rgb_backwards() {
             let spec: Spec = toml::from_str(&format!("[input]\n{options}\nsize = [9, 9]")).unwrap();
             let input = metadata("pixels", Datatype::Uint8, &[-1, -1, -1, -1]);
             let pipeline =
-                Pipeline::new(&spec, &[input], &[], Vec::new(), Limits::default()).unwrap();
-            let mut inputs = pipeline.decode(&sample(name), None).unwrap();
+                Pipeline::new(&spec, &[input], &[], Files::default(), Limits::default()).unwrap();
+            let mut inputs = pipeline.decode(&sample(name), None).unwrap().inputs;
             inputs.remove(0).tensor.to_vec::<u8>().unwrap()
         };
         let (rgb, bgr) = (run("rgb", "nchw"), run("bgr", "nchw"));

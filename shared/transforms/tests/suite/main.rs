@@ -1,15 +1,18 @@
-//! The room through its public doors: declarations, pictures good and bad, answers.
+//! The room through its public doors: declarations, pictures, texts and series good and bad, answers.
 
 mod answers;
 mod bad_pictures;
 mod declaration;
+mod embeddings;
 mod golden;
+mod series;
+mod texts;
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use dunlin_protocol::{Datatype, TensorMetadata};
-use dunlin_transforms::{Limits, Pipeline, Spec};
+use dunlin_transforms::{Files, Limits, Pipeline, Spec};
 
 /// The folder of golden files.
 fn data() -> PathBuf {
@@ -36,5 +39,5 @@ fn metadata(name: &str, datatype: Datatype, shape: &[i64]) -> TensorMetadata {
 fn small_pictures(limits: Limits) -> Pipeline {
     let spec: Spec = toml::from_str("input = { kind = 'image', size = [8, 8] }").unwrap();
     let input = metadata("pixels", Datatype::Fp32, &[-1, 3, -1, -1]);
-    Pipeline::new(&spec, &[input], &[], Vec::new(), limits).unwrap()
+    Pipeline::new(&spec, &[input], &[], Files::default(), limits).unwrap()
 }

@@ -1,38 +1,14 @@
-//! A model's outputs to answers: classes with scores, or tensors as they are.
+//! Classes with their scores.
 
-use dunlin_protocol::{
-    Datatype, InferOutput, InferResponse, NamedTensor, Parameters, Tensor, TensorMetadata,
-};
-use half::{bf16, f16};
+use dunlin_protocol::{Datatype, NamedTensor, Tensor, TensorMetadata};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use crate::{Activation, Error, OutputSpec, Result};
+use super::named;
+use super::scores::Scores;
+use crate::{Activation, ClassificationSpec, Error, Result};
 
 /// How many classes an answer has, if the declaration does not say.
 const TOP_K: usize = 5;
-
-/// What a caller is answered. Its JSON is the body of the reply.
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-#[non_exhaustive]
-pub enum Prediction {
-    /// The classes of one picture, best first.
-    Classes {
-        /// The classes.
-        predictions: Vec<Class>,
-    },
-    /// The classes of each item of a batch of tensors.
-    Batch {
-        /// A list an item, each best first.
-        predictions: Vec<Vec<Class>>,
-    },
-    /// The outputs as the Open Inference Protocol v2 writes them.
-    Tensors {
-        /// A JSON list of tensors.
-        outputs: Box<RawValue>,
-    },
-}
 
 /// A class and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,42 +22,6 @@ pub struct Class {
     pub score: f32,
 }
 
-impl Prediction {
-    /// The best class of the first item.
-    pub fn top(&self) -> Option<&Class> {
-        match self {
-            Self::Classes { predictions } => predictions.first(),
-            Self::Batch { predictions } => predictions.first()?.first(),
-            Self::Tensors { .. } => None,
-        }
-    }
-
-    pub(crate) fn tensors(outputs: &[NamedTensor]) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Reply {
-            outputs: Box<RawValue>,
-        }
-        let output = |output: &NamedTensor| InferOutput {
-            name: output.name.clone(),
-            parameters: Parameters::new(),
-            tensor: output.tensor.clone(),
-            binary: false,
-        };
-        let reply = InferResponse {
-            outputs: outputs.iter().map(output).collect(),
-            ..InferResponse::default()
-        };
-        let encoded = reply
-            .encode()
-            .map_err(|error| Error::output(error.to_string()).because(error))?;
-        let reply: Reply = serde_json::from_slice(&encoded.body)
-            .map_err(|error| Error::output("the reply is not JSON").because(error))?;
-        Ok(Self::Tensors {
-            outputs: reply.outputs,
-        })
-    }
-}
-
 /// How one output becomes classes.
 #[derive(Debug)]
 pub(crate) struct Ranking {
@@ -92,7 +32,11 @@ pub(crate) struct Ranking {
 }
 
 impl Ranking {
-    pub(crate) fn new(spec: &OutputSpec, output: &TensorMetadata, labels: usize) -> Result<Self> {
+    pub(crate) fn new(
+        spec: &ClassificationSpec,
+        output: &TensorMetadata,
+        labels: usize,
+    ) -> Result<Self> {
         let activation = spec.activation.unwrap_or_default();
         let (top_k, threshold) = match activation {
             Activation::Sigmoid => (usize::MAX, Some(0.5)),
@@ -126,11 +70,7 @@ impl Ranking {
         outputs: &[NamedTensor],
         labels: &[String],
     ) -> Result<Vec<Vec<Class>>> {
-        let output = outputs.iter().find(|output| output.name == self.tensor);
-        let tensor = &output
-            .ok_or_else(|| Error::output(format!("the model gave no output {:?}", self.tensor)))?
-            .tensor;
-        let scores = Scores::of(tensor).map_err(|what| {
+        let scores = Scores::of(named(&self.tensor, outputs)?).map_err(|what| {
             let name = &self.tensor;
             Error::output(format!("output {name:?} is no list of scores: {what}"))
         })?;
@@ -201,74 +141,6 @@ pub fn classify(tensor: &Tensor, count: usize, labels: &[String]) -> Result<Tens
     };
     Tensor::from_strings(shape, strings)
         .map_err(|error| Error::output("classes do not fill a tensor").because(error))
-}
-
-/// A tensor seen as a list of scores for each item of a batch.
-struct Scores {
-    values: Vec<f32>,
-    count: usize,
-    classes: usize,
-    /// Whether the scores are integers.
-    whole: bool,
-}
-
-impl Scores {
-    /// The first of two dimensions or more is the batch; the error says what is wrong.
-    fn of(tensor: &Tensor) -> Result<Self, String> {
-        let (count, classes) = match tensor.shape() {
-            [] => (1, 1),
-            [classes] => (1, *classes),
-            [count, rest @ ..] if is_list(rest) => (*count, rest.iter().product()),
-            shape => {
-                return Err(format!(
-                    "shape {shape:?} has more than one dimension of classes"
-                ));
-            }
-        };
-        let read = |error: dunlin_protocol::Error| error.to_string();
-        let values: Vec<f32> = match tensor.datatype() {
-            Datatype::Fp32 => tensor.to_vec::<f32>().map_err(read)?,
-            Datatype::Fp64 => cast(tensor, |value: f64| value as f32)?,
-            Datatype::Fp16 => cast(tensor, f16::to_f32)?,
-            Datatype::Bf16 => cast(tensor, bf16::to_f32)?,
-            Datatype::Uint8 => cast::<u8>(tensor, f32::from)?,
-            Datatype::Int8 => cast::<i8>(tensor, f32::from)?,
-            Datatype::Int32 => cast(tensor, |value: i32| value as f32)?,
-            Datatype::Int64 => cast(tensor, |value: i64| value as f32)?,
-            other => return Err(format!("datatype {other} holds no scores")),
-        };
-        let whole = matches!(
-            tensor.datatype(),
-            Datatype::Uint8 | Datatype::Int8 | Datatype::Int32 | Datatype::Int64
-        );
-        Ok(Self {
-            values,
-            count,
-            classes,
-            whole,
-        })
-    }
-
-    fn items(&self) -> impl Iterator<Item = &[f32]> {
-        (0..self.count).map(|item| &self.values[item * self.classes..][..self.classes])
-    }
-}
-
-fn cast<T: dunlin_protocol::Element>(
-    tensor: &Tensor,
-    to: impl Fn(T) -> f32,
-) -> Result<Vec<f32>, String> {
-    let values = tensor.values::<T>().map_err(|error| error.to_string())?;
-    Ok(values.iter().map(|&value| to(value)).collect())
-}
-
-/// Whether at most one of these dimensions is not 1.
-fn is_list(dimensions: &[usize]) -> bool {
-    dimensions
-        .iter()
-        .filter(|&&dimension| dimension != 1)
-        .count()
-        <= 1
 }
 
 /// Refuses an output that cannot hold the scores of as many classes as there are labels.
