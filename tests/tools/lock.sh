@@ -8,7 +8,7 @@ lock --no-deps tests/tools/requirements.in --output-file tests/tools/requirement
 lock --no-deps tests/models/packages.in --output-file tests/models/packages.txt
 lock tests/bench/cold/requirements.in --output-file tests/bench/cold/requirements.txt
 lock tests/conformance/requirements.in --output-file tests/conformance/requirements.txt
-lock tests/infra/requirements.in --output-file tests/infra/requirements.txt
+lock --override tests/infra/overrides.txt tests/infra/requirements.in --output-file tests/infra/requirements.txt
 lock tests/infra/requirements-checkov.in --output-file tests/infra/requirements-checkov.txt
 lock --no-deps tests/conformance/requirements-1.13.1.in --output-file tests/conformance/requirements-1.13.1.txt
 lock tests/aws/requirements.in --output-file tests/aws/requirements.txt
