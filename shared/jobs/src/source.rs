@@ -41,8 +41,9 @@ impl Source {
         }
         let get = self
             .store
-            .get_range(&self.meta.key, start..end, &self.meta.etag);
-        self.runtime.block_on(get).map_err(io::Error::other)
+            .get_range(&self.meta.key, start..end, Some(&self.meta.etag));
+        let object = self.runtime.block_on(get).map_err(io::Error::other)?;
+        Ok(object.bytes)
     }
 
     /// All from `start`, fetched in pieces of `piece` bytes.

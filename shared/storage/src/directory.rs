@@ -111,10 +111,10 @@ impl Store for DirectoryStore {
         &self,
         key: &ObjectKey,
         range: Range<u64>,
-        if_match: &ETag,
-    ) -> Result<Bytes> {
-        let (key, etag) = (key.clone(), if_match.clone());
-        self.blocking(move |files| files.get_range(&key, range, &etag))
+        if_match: Option<&ETag>,
+    ) -> Result<Object> {
+        let (key, etag) = (key.clone(), if_match.cloned());
+        self.blocking(move |files| files.get_range(&key, range, etag.as_ref()))
             .await
     }
 

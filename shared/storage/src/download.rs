@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 pub use self::hedge::Hedge;
 use self::hedge::Pace;
-use crate::{Error, ErrorKind, Object, ObjectKey, ObjectMeta, Progress, Result, Store};
+use crate::{ETag, Error, ErrorKind, Object, ObjectKey, ObjectMeta, Progress, Result, Store};
 
 /// From which size on bytes are hashed where it may block.
 const HASHED_ASIDE: usize = 128 << 10;
@@ -24,6 +24,9 @@ pub struct DownloadOptions {
     pub part_bytes: u64,
     /// How many parts are in flight or wait for an earlier one: memory is the object plus this many.
     pub window: usize,
+    /// The size that the object probably has, in bytes: its parts are then all asked for at once, not only after the
+    /// first has told it.
+    pub size: Option<u64>,
     /// The largest object that is downloaded, in bytes.
     pub limit: u64,
     /// Is told of bytes as they arrive.
@@ -37,6 +40,7 @@ impl Default for DownloadOptions {
         Self {
             part_bytes: 8 << 20,
             window: 8,
+            size: None,
             limit: 16 << 30,
             progress: None,
             hedge: Some(Hedge::default()),
@@ -49,6 +53,7 @@ impl std::fmt::Debug for DownloadOptions {
         f.debug_struct("DownloadOptions")
             .field("part_bytes", &self.part_bytes)
             .field("window", &self.window)
+            .field("size", &self.size)
             .field("limit", &self.limit)
             .field("hedge", &self.hedge)
             .finish_non_exhaustive()
@@ -77,43 +82,37 @@ pub async fn download(
     key: &ObjectKey,
     options: &DownloadOptions,
 ) -> Result<Download> {
-    let part_bytes = options.part_bytes.max(1);
     let pace = Arc::new(Pace::new(options.hedge, options.window));
-    let Object { meta, bytes: first } = {
-        // The first part tells the size, so a small object takes one request.
-        let (store, key) = (Arc::clone(store), key.clone());
-        pace.hedged(move || {
-            let (store, key) = (Arc::clone(&store), key.clone());
-            async move { store.get_start(&key, part_bytes).await }
-        })
-        .await?
+    // An empty object has a first part, too: it tells the size.
+    let thought = options.size.unwrap_or_default().max(1);
+    let mut parts = parts(store, key, 0..thought, None, options, &pace);
+    let first = parts.try_next().await?;
+    let Some(Object { meta, bytes: first }) = first else {
+        unreachable!("there is a first part");
     };
     if meta.size > options.limit {
         let reason = format!("it has {} bytes, the limit is {}", meta.size, options.limit);
         let object = format!("{}/{key}", store.url());
         return Err(Error::new(ErrorKind::TooLarge, "download", object, reason));
     }
-    let start = first.len() as u64;
+    if meta.size != thought {
+        let rest = first.len() as u64..meta.size;
+        parts = self::parts(store, key, rest, Some(&meta.etag), options, &pace);
+    }
     let mut whole = Whole::new(meta.size);
     whole = whole.add(first, options.progress.as_ref()).await?;
-    let mut parts = stream::iter(ranges(start, meta.size, part_bytes))
-        .map(|range| {
-            let (store, key, etag) = (Arc::clone(store), key.clone(), meta.etag.clone());
-            let pace = Arc::clone(&pace);
-            // Tasks, so that parts are decrypted on all cores.
-            Aborting(tokio::spawn(async move {
-                let part = || {
-                    let (store, key, etag) = (Arc::clone(&store), key.clone(), etag.clone());
-                    let range = range.clone();
-                    async move { store.get_range(&key, range, &etag).await }
-                };
-                pace.hedged(part).await
-            }))
-            .join()
-        })
-        .buffered(options.window.max(1));
     while let Some(part) = parts.try_next().await? {
-        whole = whole.add(part, options.progress.as_ref()).await?;
+        if part.meta.etag != meta.etag {
+            let object = format!("{}/{key}", store.url());
+            let reason = "it has been replaced";
+            return Err(Error::new(
+                ErrorKind::Precondition,
+                "download",
+                object,
+                reason,
+            ));
+        }
+        whole = whole.add(part.bytes, options.progress.as_ref()).await?;
     }
     drop(parts);
     let (bytes, sha256) = whole.finish();
@@ -127,6 +126,42 @@ pub async fn download(
         sha256,
         meta,
     })
+}
+
+/// The parts of a range, in order, as many at a time as the window has.
+fn parts(
+    store: &Arc<dyn Store>,
+    key: &ObjectKey,
+    range: Range<u64>,
+    if_match: Option<&ETag>,
+    options: &DownloadOptions,
+    pace: &Arc<Pace>,
+) -> impl Stream<Item = Result<Object>> + Unpin + Send + use<> {
+    let part_bytes = options.part_bytes.max(1);
+    let (store, key, if_match) = (Arc::clone(store), key.clone(), if_match.cloned());
+    let pace = Arc::clone(pace);
+    stream::iter(ranges(range.start, range.end, part_bytes))
+        .map(move |range| {
+            let (store, key, if_match) = (Arc::clone(&store), key.clone(), if_match.clone());
+            let pace = Arc::clone(&pace);
+            // Tasks, so that parts are decrypted on all cores.
+            Aborting(tokio::spawn(async move {
+                let part = || {
+                    let (store, key, if_match) =
+                        (Arc::clone(&store), key.clone(), if_match.clone());
+                    let range = range.clone();
+                    async move {
+                        match range.start {
+                            0 => store.get_start(&key, part_bytes).await,
+                            _ => store.get_range(&key, range, if_match.as_ref()).await,
+                        }
+                    }
+                };
+                pace.hedged(part).await
+            }))
+            .join()
+        })
+        .buffered(options.window.max(1))
 }
 
 /// The ranges from `start` to `size`, `part` bytes each.

@@ -113,12 +113,9 @@ impl Store for S3Store {
         &self,
         key: &ObjectKey,
         range: Range<u64>,
-        if_match: &ETag,
-    ) -> Result<Bytes> {
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
-        let length = range.end - range.start;
+        if_match: Option<&ETag>,
+    ) -> Result<Object> {
+        let length = range.end.saturating_sub(range.start);
         self.run("get", key, length, |_| {
             self.try_get_range(key, range.clone(), if_match)
         })

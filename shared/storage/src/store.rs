@@ -50,7 +50,7 @@ pub struct ObjectMeta {
 pub struct Object {
     /// What the store tells about it.
     pub meta: ObjectMeta,
-    /// Its bytes; all of them, but for [`Store::get_start`].
+    /// Its bytes: all of them, or those that were asked for.
     pub bytes: Bytes,
 }
 
@@ -88,10 +88,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// description: one request where a `head` and a `get_range` would be two.
     async fn get_start(&self, key: &ObjectKey, length: u64) -> Result<Object>;
 
-    /// The bytes of `range`, all of which must exist, if the object still has this `ETag`; else
+    /// The bytes of `range`, of which there is at least one and all must exist, and the whole object's
+    /// description. With `if_match`, only if the object still has this `ETag`; else
     /// [`Precondition`](crate::ErrorKind::Precondition).
-    async fn get_range(&self, key: &ObjectKey, range: Range<u64>, if_match: &ETag)
-    -> Result<Bytes>;
+    async fn get_range(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+        if_match: Option<&ETag>,
+    ) -> Result<Object>;
 
     /// Writes an object, telling `progress` of bytes that the store has.
     async fn put_with_progress(

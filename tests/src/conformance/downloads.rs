@@ -39,16 +39,22 @@ pub(super) async fn every_size(place: Place) {
             let progress: Progress = Arc::new(move |bytes| {
                 told_too.fetch_add(bytes, Ordering::Relaxed);
             });
-            let options = DownloadOptions {
+            let mut options = DownloadOptions {
                 window,
                 progress: Some(progress),
                 ..options(PART)
             };
-            let got = download(&place.store, &key, &options).await.unwrap();
-            assert!(got.bytes == content, "{size} bytes");
-            assert_eq!(got.sha256, <[u8; 32]>::from(Sha256::digest(&content)));
-            assert_eq!((got.meta.size, &got.meta.etag), (size as u64, &etag));
-            assert_eq!(told.load(Ordering::Relaxed), size as u64);
+            // What is thought of its size may be wrong, either way.
+            let sizes = [None, Some(size), Some(size + 2 * PART), Some(size / 2)];
+            for thought in sizes {
+                told.store(0, Ordering::Relaxed);
+                options.size = thought.map(|size| size as u64);
+                let got = download(&place.store, &key, &options).await.unwrap();
+                assert!(got.bytes == content, "{size} bytes, not {thought:?}");
+                assert_eq!(got.sha256, <[u8; 32]>::from(Sha256::digest(&content)));
+                assert_eq!((got.meta.size, &got.meta.etag), (size as u64, &etag));
+                assert_eq!(told.load(Ordering::Relaxed), size as u64);
+            }
         }
     }
     let absent = download(&place.store, &place.key("absent"), &options(PART)).await;
@@ -85,7 +91,14 @@ pub(super) async fn replaced_midway(place: Place) {
         .put(&key, contents[0].clone(), PutCondition::Always)
         .await
         .unwrap();
-    for after in 1..4 {
+    let turns = [
+        (1, None),
+        (2, None),
+        (3, None),
+        (2, Some(10)),
+        (3, Some(10)),
+    ];
+    for (after, size) in turns {
         let between = Between {
             store: Arc::clone(store),
             reads: AtomicUsize::new(0),
@@ -98,6 +111,7 @@ pub(super) async fn replaced_midway(place: Place) {
             window: 1,
             // A second request would count as a read, and could find the replacement from the start.
             hedge: None,
+            size: size.map(|parts| parts * PART as u64),
             ..options(PART)
         };
         let error = download(&between, &key, &options).await.unwrap_err();
@@ -220,7 +234,12 @@ impl Store for Between {
         self.store.get_start(key, length).await
     }
 
-    async fn get_range(&self, key: &ObjectKey, range: Range<u64>, etag: &ETag) -> Result<Bytes> {
+    async fn get_range(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+        etag: Option<&ETag>,
+    ) -> Result<Object> {
         self.read(key, range.start).await;
         self.store.get_range(key, range, etag).await
     }

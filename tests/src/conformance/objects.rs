@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use dunlin_storage::{ErrorKind, Progress, PutCondition};
+use dunlin_storage::{ErrorKind, Object, Progress, PutCondition};
 
 use super::{GET_LIMIT, MULTIPART_BYTES, Place, kind, pattern};
 
@@ -51,7 +51,7 @@ pub(super) async fn absent_is_not_found(place: Place) {
             store.get(&key).await.unwrap_err(),
             store.get_if_changed(&key, &etag).await.unwrap_err(),
             store.get_start(&key, 10).await.unwrap_err(),
-            store.get_range(&key, 0..1, &etag).await.unwrap_err(),
+            store.get_range(&key, 0..1, Some(&etag)).await.unwrap_err(),
         ];
         for error in errors {
             assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
@@ -148,17 +148,18 @@ pub(super) async fn ranges(place: Place) {
         .put(&key, content.clone(), PutCondition::Always)
         .await
         .unwrap();
-    for range in [0..1, 0..100_000, 99_999..100_000, 5..5, 12_345..67_890] {
-        let got = store.get_range(&key, range.clone(), &etag).await.unwrap();
-        assert_eq!(
-            got,
-            content.slice(range.start as usize..range.end as usize),
-            "{range:?}"
-        );
+    for range in [0..1, 0..100_000, 99_999..100_000, 12_345..67_890] {
+        for if_match in [None, Some(&etag)] {
+            let got = store.get_range(&key, range.clone(), if_match).await;
+            let Object { meta, bytes } = got.unwrap();
+            let wanted = content.slice(range.start as usize..range.end as usize);
+            assert_eq!(bytes, wanted, "{range:?}");
+            assert_eq!((meta.size, &meta.etag), (100_000, &etag), "{range:?}");
+        }
     }
-    for range in [99_999..100_001, 100_000..100_001, 200_000..300_000] {
+    for range in [5..5, 99_999..100_001, 100_000..100_001, 200_000..300_000] {
         let error = store
-            .get_range(&key, range.clone(), &etag)
+            .get_range(&key, range.clone(), Some(&etag))
             .await
             .unwrap_err();
         assert_eq!(
@@ -171,7 +172,7 @@ pub(super) async fn ranges(place: Place) {
         .put(&key, content.slice(1..), PutCondition::Always)
         .await
         .unwrap();
-    let stale = store.get_range(&key, 0..10, &etag).await;
+    let stale = store.get_range(&key, 0..10, Some(&etag)).await;
     assert_eq!(kind(stale), ErrorKind::Precondition);
 }
 
@@ -263,8 +264,8 @@ pub(super) async fn parts_keep_conditions(place: Place) {
         .await;
     assert_eq!(kind(stale), ErrorKind::Precondition);
     let got = store
-        .get_range(&key, 0..content(7).len() as u64, &second)
+        .get_range(&key, 0..content(7).len() as u64, Some(&second))
         .await
         .unwrap();
-    assert!(got == content(7));
+    assert!(got.bytes == content(7));
 }

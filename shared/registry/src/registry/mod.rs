@@ -130,6 +130,7 @@ impl Registry {
         };
         // A byte more than stated is enough to know that it is not the one.
         let options = DownloadOptions {
+            size: Some(artifact.size),
             limit: artifact.size,
             progress,
             ..Default::default()

@@ -74,19 +74,20 @@ impl Files {
         &self,
         key: &ObjectKey,
         range: Range<u64>,
-        etag: &ETag,
-    ) -> Result<Bytes> {
+        etag: Option<&ETag>,
+    ) -> Result<Object> {
         let (mut file, meta) = self.open(key)?;
-        if meta.etag != *etag {
+        if etag.is_some_and(|etag| meta.etag != *etag) {
             return Err(self.error(ErrorKind::Precondition, "read", key, "it has been replaced"));
         }
-        if range.start > range.end || range.end > meta.size {
+        if range.is_empty() || range.end > meta.size {
             let reason = format!("bytes {range:?} were asked for, it has {}", meta.size);
             return Err(self.error(ErrorKind::Other, "read", key, reason));
         }
         file.seek(SeekFrom::Start(range.start))
             .map_err(|error| self.failed("read", key, error))?;
-        self.read(key, &file, range.end - range.start)
+        let bytes = self.read(key, &file, range.end - range.start)?;
+        Ok(Object { meta, bytes })
     }
 
     pub(super) fn put(

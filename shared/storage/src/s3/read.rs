@@ -90,16 +90,7 @@ impl S3Store {
             }
             Err(error) => return Err(fault(error)),
         };
-        let size = match answer.content_range() {
-            Some(range) => range
-                .rsplit('/')
-                .next()
-                .and_then(|total| total.parse().ok()),
-            None => answer
-                .content_length()
-                .and_then(|size| u64::try_from(size).ok()),
-        };
-        let meta = meta(key, size, answer.e_tag, answer.last_modified)?;
+        let meta = of_whole(key, &answer)?;
         let bytes = self.body(answer.body, meta.size.min(length)).await?;
         Ok(Object { meta, bytes })
     }
@@ -108,12 +99,17 @@ impl S3Store {
         &self,
         key: &ObjectKey,
         range: Range<u64>,
-        etag: &ETag,
-    ) -> Result<Bytes, Fault> {
+        etag: Option<&ETag>,
+    ) -> Result<Object, Fault> {
+        if range.is_empty() {
+            return Err(Fault::new(ErrorKind::Other, "a range has a byte at least"));
+        }
         let bytes = format!("bytes={}-{}", range.start, range.end - 1);
-        let request = self.get_request(key).range(bytes).if_match(etag.as_str());
+        let request = self.get_request(key).range(bytes);
+        let request = request.set_if_match(etag.map(|etag| etag.as_str().to_owned()));
         let answer = self.answer(0, request.send()).await?.map_err(fault)?;
-        if answer.e_tag().is_some_and(|got| got != etag.as_str()) {
+        let meta = of_whole(key, &answer)?;
+        if etag.is_some_and(|etag| meta.etag != *etag) {
             // A server that does not know If-Match.
             return Err(Fault::new(ErrorKind::Precondition, "it has been replaced"));
         }
@@ -133,7 +129,8 @@ impl S3Store {
                 format!("bytes {range:?} go beyond its end"),
             ));
         }
-        self.body(answer.body, length).await
+        let bytes = self.body(answer.body, length).await?;
+        Ok(Object { meta, bytes })
     }
 
     pub(super) async fn try_list(
@@ -266,6 +263,20 @@ impl S3Store {
         bytes.truncate(length);
         Ok(bytes)
     }
+}
+
+/// The description of an object, from the answer to a request for a range of it.
+fn of_whole(key: &ObjectKey, answer: &GetObjectOutput) -> Result<ObjectMeta, Fault> {
+    let size = match answer.content_range() {
+        Some(range) => range
+            .rsplit('/')
+            .next()
+            .and_then(|total| total.parse().ok()),
+        None => answer
+            .content_length()
+            .and_then(|size| u64::try_from(size).ok()),
+    };
+    meta(key, size, answer.e_tag.clone(), answer.last_modified)
 }
 
 fn meta(
