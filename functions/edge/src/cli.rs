@@ -1,6 +1,7 @@
 //! What can be said on the command line, and the help that teaches it.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -783,16 +784,19 @@ pub(crate) struct BenchArgs {
     /// The shape of a random input; else each dynamic dimension is 1
     #[arg(long, value_name = "NAME=N,N,…")]
     pub(crate) shape: Vec<crate::inputs::NamedShape>,
-    /// Threads that run the model at the same time
+    /// Threads that share the large nodes of a run
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) threads: NonZeroUsize,
+    /// Runs at one time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: u16,
-    /// Runs of each thread [default: as many as fit into --seconds]
+    pub(crate) parallel: u16,
+    /// Runs, of each that run at one time [default: as many as fit into --seconds]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: Option<u32>,
     /// How long to measure
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
     pub(crate) seconds: f64,
-    /// Runs of each thread before it measures
+    /// Runs before it measures
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) warm_up: u32,
     /// Also time each node of the optimized graph

@@ -2,7 +2,7 @@
 //! published and a table of prices with its date.
 //!
 //! The model of time: one run takes what it took where it was published, on one whole core. Lambda
-//! gives a function one core for each 1,769 MB, and less below; a run is on one core, so more makes
+//! gives a function one core for each 1,769 MB, and less below; a run is counted as one core's, so more makes
 //! it no faster. A cold start bills its init phase too (since August 2025), which has a whole core
 //! whatever the memory.
 

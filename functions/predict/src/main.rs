@@ -4,9 +4,11 @@
 //! The init phase, which has a full core whatever the function's memory, opens the store (TLS,
 //! credentials) and loads the models of `DUNLIN_PRELOAD`.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::Parser;
+use dunlin_engine::Threads;
 use dunlin_lambda::{HostArgs, Meter, ModelArgs, Settle};
 use dunlin_serving::{Later, Service, router};
 use lambda_http::Error;
@@ -19,6 +21,9 @@ struct Config {
     host: HostArgs,
     #[command(flatten)]
     models: ModelArgs,
+    /// Threads that share the large nodes of a run [default: one for each whole core of the function]
+    #[arg(long, value_name = "N", env = "DUNLIN_THREADS")]
+    threads: Option<NonZeroUsize>,
     /// Store requests with "Prefer: respond-async" for the function `batch`, which is told of them
     #[arg(long, env = "DUNLIN_LATER", value_name = "true|false", num_args = 0..=1, require_equals = true,
           default_value_t = false, default_missing_value = "true")]
@@ -36,6 +41,8 @@ async fn run(config: Config) -> Result<(), Error> {
     let registry = config.host.registry().await?;
     start.done("open");
     let mut options = config.models.service_options(&config.host);
+    let threads = config.threads.unwrap_or_else(|| config.host.cores());
+    options.limits.engine.threads = Threads::new(threads)?;
     options.later = config.later.then_some(Later::Events);
     let service = Service::new(registry, options);
     dunlin_lambda::warm(&service, config.models.warm_time()).await;

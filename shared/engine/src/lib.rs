@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! All is synchronous and single-threaded inside; a [`Model`] may be run from many threads at
-//! once. Errors are [`Error`]: a kind to match on, and a message that names the model, the node,
+//! All is synchronous; a [`Model`] may be run from many threads at once, and a run is its caller's
+//! thread's alone, unless [`LoadOptions::threads`] are to share it. Errors are [`Error`]: a kind to match on, and a message that names the model, the node,
 //! its operator and the cure.
 
 mod batch;
@@ -38,6 +38,7 @@ mod report;
 mod signature;
 mod source;
 mod tensor;
+mod threads;
 mod wire;
 
 pub use error::{Error, ErrorKind, Result};
@@ -47,3 +48,4 @@ pub use model::{Model, NodeTime};
 pub use plan_file::{ENGINE, PLAN_FORMAT, Target, is_plan};
 pub use portable::OnnxSource;
 pub use report::Report;
+pub use threads::Threads;

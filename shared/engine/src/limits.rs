@@ -1,5 +1,7 @@
 //! Bounds on what a model or an input may ask of this process.
 
+use crate::Threads;
+
 /// Bounds checked before the work: passing one is [`crate::ErrorKind::TooLarge`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,6 +43,8 @@ pub struct LoadOptions {
     pub plans: usize,
     /// Whether a batch may run in smaller parts, where that gives the same answer faster.
     pub split_batches: bool,
+    /// What shares the large nodes of a run.
+    pub threads: Threads,
 }
 
 impl Default for LoadOptions {
@@ -49,6 +53,7 @@ impl Default for LoadOptions {
             limits: Limits::default(),
             plans: 8,
             split_batches: true,
+            threads: Threads::default(),
         }
     }
 }

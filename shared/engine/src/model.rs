@@ -11,7 +11,7 @@ use crate::portable::{OnnxSource, Portable};
 use crate::signature::Signature;
 use crate::source::{Decoded, Graph};
 use crate::tensor::as_declared;
-use crate::{Limits, LoadOptions, check};
+use crate::{Limits, LoadOptions, Threads, check};
 use bytes::Bytes;
 use dunlin_protocol::{NamedTensor, Tensor, TensorMetadata};
 use serde::Serialize;
@@ -28,6 +28,7 @@ pub struct Model {
     plans: Plans,
     /// Present where batches may be split.
     batching: Option<Batching>,
+    threads: Threads,
 }
 
 /// The time that one node of the optimized graph took.
@@ -77,6 +78,7 @@ impl Model {
             constants: 0,
             plans: Plans::new(options.plans),
             batching: batched.then(Batching::default),
+            threads: options.threads.clone(),
             signature,
         };
         if let Some(shapes) = loaded.signature.shapes(1) {
@@ -130,6 +132,7 @@ impl Model {
             constants,
             plans,
             batching: batched.then(|| Batching::of(batches)),
+            threads: options.threads.clone(),
             signature,
         })
     }
@@ -181,7 +184,8 @@ impl Model {
     ///
     /// The first run on a new shape makes its plan, which takes many times as long as the run.
     pub fn run(&self, inputs: Vec<NamedTensor>) -> Result<Vec<NamedTensor>> {
-        self.start(inputs, None)
+        self.threads
+            .run(|| self.start(inputs, None))
             .map_err(|error| error.in_model(&self.name))
     }
 
@@ -191,7 +195,8 @@ impl Model {
         // The first run makes plans and measures batches: that is no part of the profile.
         self.run(inputs.clone())?;
         let mut profile = Profile::new();
-        self.start(inputs, Some(&mut profile))
+        self.threads
+            .run(|| self.start(inputs, Some(&mut profile)))
             .map_err(|error| error.in_model(&self.name))?;
         let time = |((node, op), (time, runs)): ((String, String), (Duration, u64))| NodeTime {
             node,

@@ -6,6 +6,8 @@ mod products;
 mod tile;
 mod weights;
 
+use std::ops::Range;
+
 pub use integer::{IntegerConv, IntegerOperands, IntegerOutput};
 pub use products::{IntegerProduct, Product, ProductOperands};
 
@@ -132,6 +134,29 @@ impl Conv {
             }
         }
         turned
+    }
+
+    /// Output blocks that [`Conv::part`] tells apart.
+    pub fn parts(&self, isa: Isa) -> usize {
+        if self.groups == 1 {
+            isa.blocks(self.outputs)
+        } else {
+            1
+        }
+    }
+
+    /// The convolution that makes some of the output's blocks, out of [`Conv::parts`]. Its weights, bias, residual and
+    /// output are the part of these blocks of the whole's, its input is the whole's.
+    #[must_use]
+    pub fn part(&self, isa: Isa, blocks: &Range<usize>) -> Self {
+        if blocks.len() == self.parts(isa) {
+            return self.clone();
+        }
+        let lanes = isa.lanes();
+        Self {
+            outputs: self.outputs.min(blocks.end * lanes) - blocks.start * lanes,
+            ..self.clone()
+        }
     }
 
     /// Convolves one item of a batch.

@@ -1,5 +1,7 @@
 //! Convolution in which each channel is a group of its own.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Apply;
@@ -66,6 +68,16 @@ impl Depthwise {
         let mut arranged = vec![0.0; self.weights_len(isa)];
         crate::to_blocked(isa, self.channels, taps, weights, &mut arranged);
         arranged
+    }
+
+    /// The convolution of some of the blocks of channels: input, weights, bias and output are their part of the whole's.
+    #[must_use]
+    pub fn part(&self, isa: Isa, blocks: &Range<usize>) -> Self {
+        let lanes = isa.lanes();
+        Self {
+            channels: self.channels.min(blocks.end * lanes) - blocks.start * lanes,
+            ..self.clone()
+        }
     }
 
     /// Convolves one item of a batch: `[⌈channels/c⌉, H, W, c]` to `[⌈channels/c⌉, H', W', c]`. `bias` has a number for

@@ -1,5 +1,6 @@
 //! What a function is told, by its environment or by flags.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,9 @@ pub struct HostArgs {
 
 /// What of a reply's limit is for its headers, and what else an event's JSON has around a body.
 const AROUND: usize = 48 << 10;
+
+/// Memory in MB for which a function has one core.
+const CORE_MB: usize = 1769;
 
 /// How the models of a function serve.
 #[derive(Debug, Clone, Args)]
@@ -158,6 +162,11 @@ impl HostArgs {
             Some(keys) => registry.trusting(Arc::new(keys.trusted_keys()?)),
             None => registry,
         })
+    }
+
+    /// Whole cores of the function; part of one counts as one.
+    pub fn cores(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.memory_mb as usize / CORE_MB).unwrap_or(NonZeroUsize::MIN)
     }
 
     /// A store that is reached as the models' is.

@@ -1,4 +1,4 @@
-"""Blocks of runs of one model in a process of its own, pinned to one core: ours and onnxruntime's."""
+"""Blocks of runs of one model in a process of its own, pinned to one core or several: ours and onnxruntime's."""
 
 import json
 import pathlib
@@ -40,7 +40,7 @@ def plan(dunlin, folder, target):
 def ours(dunlin, model, folder, core, seconds, warm_up, *more):
     """What `dunlin bench` measures on this file, a plan or ONNX."""
     command = [str(dunlin), "--json", "--quiet", "bench", str(model)]
-    command += ["--inputs", str(folder / "inputs.npz"), "--threads", "1"]
+    command += ["--inputs", str(folder / "inputs.npz")]
     return block([*command, "--seconds", str(seconds), "--warm-up", str(warm_up), *more], core)
 
 

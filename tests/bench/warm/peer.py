@@ -1,6 +1,6 @@
-"""One block of runs of onnxruntime on one thread: what `dunlin bench --json` does, with the same words.
+"""One block of runs of onnxruntime: what `dunlin bench --json` does, with the same words.
 
-peer.py MODEL.onnx INPUTS.npz SECONDS WARM_UP [--profile FILE]
+peer.py MODEL.onnx INPUTS.npz SECONDS WARM_UP [--threads N] [--profile FILE]
 """
 
 import argparse
@@ -19,10 +19,11 @@ def main():
     parser.add_argument("inputs", type=pathlib.Path)
     parser.add_argument("seconds", type=float)
     parser.add_argument("warm_up", type=int)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--profile", metavar="PREFIX", help="also have onnxruntime write a profile")
     given = parser.parse_args()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = given.threads, 1
     options.log_severity_level = 3
     if given.profile:
         options.enable_profiling = True

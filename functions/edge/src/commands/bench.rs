@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
-use dunlin_engine::{LoadOptions, Model, NodeTime};
+use dunlin_engine::{LoadOptions, Model, NodeTime, Threads};
 use dunlin_protocol::NamedTensor;
 use serde::Serialize;
 
@@ -19,11 +19,15 @@ use crate::{inputs, npz, output};
 /// Nodes that the table shows.
 const NODES: usize = 20;
 
-/// What was measured. Times are of single runs, over all threads.
+/// What was measured. Times are of single runs.
 #[derive(Debug, Serialize)]
 struct Measurement {
     model: String,
+    /// Threads that shared a run.
     threads: usize,
+    /// Runs at one time.
+    parallel: usize,
+    /// All of them.
     runs: usize,
     load_ms: f64,
     /// The first run, which also makes the plan for its shape.
@@ -35,17 +39,17 @@ struct Measurement {
     p99_ms: f64,
     /// Processor time of a run: the mean, over all cores that took part.
     cpu_ms: f64,
-    /// Runs a second, of all threads together.
+    /// Runs a second, of all that run at one time.
     runs_per_second: f64,
     memory_bytes: u64,
-    per_thread: Vec<Thread>,
+    per_loop: Vec<Share>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     profile: Vec<NodeTime>,
 }
 
-/// What one thread did.
+/// What one of those did that run at one time.
 #[derive(Debug, Serialize)]
-struct Thread {
+struct Share {
     runs: usize,
     median_ms: f64,
     runs_per_second: f64,
@@ -64,10 +68,12 @@ pub(crate) async fn bench(arguments: BenchArgs, context: &Context) -> Result<(),
 fn measure(runnable: Runnable, arguments: &BenchArgs) -> Result<Measurement, Failure> {
     let Runnable { name, bytes, onnx } = runnable;
     let started = Instant::now();
+    let mut options = LoadOptions::default();
+    options.threads = Threads::new(arguments.threads)?;
     let model = if dunlin_engine::is_plan(&bytes) {
-        Model::load_plan(&name, &bytes, onnx, &LoadOptions::default())?
+        Model::load_plan(&name, &bytes, onnx, &options)?
     } else {
-        Model::load(&name, bytes, &LoadOptions::default())?
+        Model::load(&name, bytes, &options)?
     };
     let load = started.elapsed();
     let inputs = match &arguments.inputs {
@@ -81,22 +87,23 @@ fn measure(runnable: Runnable, arguments: &BenchArgs) -> Result<Measurement, Fai
         npz::write(path, &outputs)?;
     }
     drop(outputs);
-    let loops = run_threads(&model, &inputs, arguments)?;
+    let loops = run_loops(&model, &inputs, arguments)?;
     let profile = if arguments.profile {
         model.profile(inputs)?
     } else {
         Vec::new()
     };
-    let per_thread: Vec<Thread> = loops.iter().map(|done| Thread::new(&done.times)).collect();
+    let per_loop: Vec<Share> = loops.iter().map(|done| Share::new(&done.times)).collect();
     let cpu = processor_time(&loops);
     let mut all: Vec<Duration> = loops.into_iter().flat_map(|done| done.times).collect();
     all.sort_unstable();
-    let (Some(min), false) = (all.first(), per_thread.is_empty()) else {
+    let (Some(min), false) = (all.first(), per_loop.is_empty()) else {
         return Err(Exit::Usage.failure("nothing was run; give more --seconds or --runs"));
     };
     Ok(Measurement {
         model: name,
-        threads: per_thread.len(),
+        threads: arguments.threads.get(),
+        parallel: per_loop.len(),
         runs: all.len(),
         load_ms: ms(load),
         first_ms: ms(first),
@@ -106,14 +113,14 @@ fn measure(runnable: Runnable, arguments: &BenchArgs) -> Result<Measurement, Fai
         p95_ms: ms(quantile(&all, 0.95)),
         p99_ms: ms(quantile(&all, 0.99)),
         cpu_ms: ms(cpu) / all.len() as f64,
-        runs_per_second: per_thread.iter().map(|thread| thread.runs_per_second).sum(),
+        runs_per_second: per_loop.iter().map(|share| share.runs_per_second).sum(),
         memory_bytes: model.memory_bytes(),
-        per_thread,
+        per_loop,
         profile,
     })
 }
 
-/// A thread's runs.
+/// Runs one after the other.
 #[derive(Debug)]
 struct Loop {
     times: Vec<Duration>,
@@ -121,16 +128,16 @@ struct Loop {
     cpu: (Duration, Duration),
 }
 
-/// The runs of each thread, all threads starting together.
-fn run_threads(
+/// The runs of each loop, all starting together.
+fn run_loops(
     model: &Model,
     inputs: &[NamedTensor],
     arguments: &BenchArgs,
 ) -> Result<Vec<Loop>, Failure> {
-    let barrier = Barrier::new(usize::from(arguments.threads));
+    let barrier = Barrier::new(usize::from(arguments.parallel));
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..arguments.threads)
-            .map(|_| scope.spawn(|| run_thread(model, inputs, arguments, &barrier)))
+        let threads: Vec<_> = (0..arguments.parallel)
+            .map(|_| scope.spawn(|| run_loop(model, inputs, arguments, &barrier)))
             .collect();
         threads
             .into_iter()
@@ -144,14 +151,14 @@ fn run_threads(
     })
 }
 
-fn run_thread(
+fn run_loop(
     model: &Model,
     inputs: &[NamedTensor],
     arguments: &BenchArgs,
     barrier: &Barrier,
 ) -> dunlin_engine::Result<Loop> {
     let warm = (0..arguments.warm_up).try_for_each(|_| model.run(inputs.to_vec()).map(drop));
-    // Every thread comes here, whatever happened to it: the others wait.
+    // Every loop comes here, whatever happened to it: the others wait.
     barrier.wait();
     warm?;
     let runs = arguments.runs.unwrap_or(u32::MAX);
@@ -186,7 +193,7 @@ fn processor_time(loops: &[Loop]) -> Duration {
         .map_or(Duration::ZERO, |(end, start)| end.saturating_sub(start))
 }
 
-impl Thread {
+impl Share {
     fn new(times: &[Duration]) -> Self {
         let mut sorted = times.to_vec();
         sorted.sort_unstable();
@@ -208,7 +215,10 @@ impl Measurement {
         line("model", self.model.clone());
         line(
             "runs",
-            format!("{} on {} thread(s)", self.runs, self.threads),
+            format!(
+                "{}, {} at one time, {} thread(s) a run",
+                self.runs, self.parallel, self.threads
+            ),
         );
         line("median", output::milliseconds(self.median_ms));
         line("min", output::milliseconds(self.min_ms));
@@ -219,14 +229,14 @@ impl Measurement {
             "throughput",
             format!("{:.1} runs a second", self.runs_per_second),
         );
-        if self.threads > 1 {
-            for thread in &self.per_thread {
+        if self.parallel > 1 {
+            for share in &self.per_loop {
                 line(
-                    "  a thread",
+                    "  of them",
                     format!(
                         "{:.1} runs a second, median {}",
-                        thread.runs_per_second,
-                        output::milliseconds(thread.median_ms)
+                        share.runs_per_second,
+                        output::milliseconds(share.median_ms)
                     ),
                 );
             }

@@ -169,13 +169,19 @@ fn a_model_is_measured_and_looked_into() {
         "5",
         "--threads",
         "2",
+        "--parallel",
+        "3",
         "--profile",
         "--json",
     ];
     let measured = dunlin.run(&bench, OK).json();
     assert_eq!(
-        (&measured["runs"], &measured["threads"]),
-        (&10.into(), &2.into())
+        (
+            &measured["runs"],
+            &measured["threads"],
+            &measured["parallel"]
+        ),
+        (&15.into(), &2.into(), &3.into())
     );
     assert!(measured["median_ms"].as_f64().expect("a time") > 0.0);
     assert!(measured["min_ms"].as_f64() <= measured["p95_ms"].as_f64());

@@ -9,6 +9,7 @@ use tract_onnx::tract_core::internal::{
 use tract_onnx::tract_core::ops::TypedOp;
 
 use super::blank::{blank, numbers, with_scratch};
+use super::parts::{Work, of_blocks};
 
 /// Inputs: the tensor (blocked, or dense where `conv` says so), the weights as `conv` arranges them, the bias with a
 /// number for each lane, and the residual (blocked) where there is one. The output is blocked.
@@ -42,6 +43,14 @@ impl Convolution {
             self.isa.lanes()
         )
     }
+
+    /// Products of an item.
+    fn products(&self) -> usize {
+        let conv = &self.conv;
+        let positions: usize = conv.output_size().iter().product();
+        let taps: usize = conv.window.kernel.iter().product();
+        positions * taps * conv.outputs * conv.inputs / conv.groups
+    }
 }
 
 impl EvalOp for Convolution {
@@ -49,28 +58,35 @@ impl EvalOp for Convolution {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let (conv, isa) = (&self.conv, self.isa);
-        let mut output = blank(&self.shape(inputs[0].shape()[0]))?;
+        let items = inputs[0].shape()[0];
+        let mut output = blank(&self.shape(items))?;
         let mut view = output.try_as_plain_ram_mut()?;
-        let input = numbers(&inputs[0])?.chunks_exact(conv.input_len(isa));
-        let len = conv.output_len(isa);
+        let (input, input_len) = (numbers(&inputs[0])?, conv.input_len(isa));
+        let (len, all) = (conv.output_len(isa), conv.parts(isa));
         let (weights, bias) = (numbers(&inputs[1])?, numbers(&inputs[2])?);
         let residual = match inputs.get(3) {
             Some(residual) => Some(numbers(residual)?),
             None => None,
         };
-        let outputs = view.as_slice_mut::<f32>()?.chunks_exact_mut(len);
-        with_scratch(conv.scratch_len(isa), |scratch| {
-            for (item, (input, output)) in input.zip(outputs).enumerate() {
+        let work = Work {
+            items,
+            blocks: all,
+            products: self.products(),
+        };
+        work.share(view.as_slice_mut::<f32>()?, |item, blocks, output| {
+            let part = conv.part(isa, &blocks);
+            with_scratch(part.scratch_len(isa), |scratch| {
                 let operands = Operands {
-                    input,
-                    weights,
-                    bias,
-                    residual: residual.map(|residual| &residual[item * len..][..len]),
+                    input: &input[item * input_len..][..input_len],
+                    weights: of_blocks(weights, all, &blocks),
+                    bias: of_blocks(bias, all, &blocks),
+                    residual: residual
+                        .map(|residual| of_blocks(&residual[item * len..][..len], all, &blocks)),
                     output,
                     scratch,
                 };
-                conv.run(isa, operands);
-            }
+                part.run(isa, operands);
+            });
         });
         Ok(tvec!(output.into_tvalue()))
     }
@@ -95,11 +111,7 @@ impl TypedOp for Convolution {
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        let conv = &self.conv;
-        let items = super::concrete(inputs[0])?[0];
-        let positions: usize = conv.output_size().iter().product();
-        let taps: usize = conv.window.kernel.iter().product();
-        let products = items * positions * taps * conv.outputs * conv.inputs / conv.groups;
+        let products = super::concrete(inputs[0])?[0] * self.products();
         Ok(tvec!((Cost::FMA(f32::datum_type()), TDim::from(products))))
     }
 

@@ -9,6 +9,7 @@ use tract_onnx::tract_core::internal::{
 use tract_onnx::tract_core::ops::TypedOp;
 
 use super::blank::{blank, numbers, with_scratch};
+use super::parts::{Work, of_blocks};
 
 /// Inputs: the blocked tensor, the weights as `depthwise` arranges them, the bias with a number for each lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,13 @@ impl DepthwiseConvolution {
             self.isa.lanes()
         )
     }
+
+    /// Products of an item.
+    fn products(&self) -> usize {
+        let positions: usize = self.depthwise.output_size().iter().product();
+        let taps: usize = self.depthwise.window.kernel.iter().product();
+        positions * taps * self.depthwise.channels
+    }
 }
 
 impl EvalOp for DepthwiseConvolution {
@@ -49,16 +57,24 @@ impl EvalOp for DepthwiseConvolution {
         let (depthwise, isa) = (&self.depthwise, self.isa);
         let (input, weights, bias) = args_3!(inputs);
         let (weights, bias) = (numbers(&weights)?, numbers(&bias)?);
-        let mut output = blank(&self.shape(input.shape()[0]))?;
+        let items = input.shape()[0];
+        let mut output = blank(&self.shape(items))?;
         let mut view = output.try_as_plain_ram_mut()?;
-        let inputs = numbers(&input)?.chunks_exact(depthwise.input_len(isa));
-        let outputs = view
-            .as_slice_mut::<f32>()?
-            .chunks_exact_mut(depthwise.output_len(isa));
-        with_scratch(depthwise.scratch_len(isa), |scratch| {
-            for (input, output) in inputs.zip(outputs) {
-                depthwise.run(isa, input, weights, bias, output, scratch);
-            }
+        let (input, len) = (numbers(&input)?, depthwise.input_len(isa));
+        let all = isa.blocks(depthwise.channels);
+        let work = Work {
+            items,
+            blocks: all,
+            products: self.products(),
+        };
+        work.share(view.as_slice_mut::<f32>()?, |item, blocks, output| {
+            let input = of_blocks(&input[item * len..][..len], all, &blocks);
+            let weights = of_blocks(weights, all, &blocks);
+            let bias = of_blocks(bias, all, &blocks);
+            let part = depthwise.part(isa, &blocks);
+            with_scratch(part.scratch_len(isa), |scratch| {
+                part.run(isa, input, weights, bias, output, scratch);
+            });
         });
         Ok(tvec!(output.into_tvalue()))
     }
@@ -76,10 +92,7 @@ impl TypedOp for DepthwiseConvolution {
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        let items = super::concrete(inputs[0])?[0];
-        let positions: usize = self.depthwise.output_size().iter().product();
-        let taps: usize = self.depthwise.window.kernel.iter().product();
-        let products = items * positions * taps * self.depthwise.channels;
+        let products = super::concrete(inputs[0])?[0] * self.products();
         Ok(tvec!((Cost::FMA(f32::datum_type()), TDim::from(products))))
     }
 

@@ -1,5 +1,7 @@
 //! Convolution of quantized channels with quantized weights.
 
+use std::ops::Range;
+
 use dunlin_kernels::{IntegerConv, IntegerOperands, IntegerOutput, Isa};
 use tract_onnx::prelude::{Datum, DatumExt, IntoTValue, TValue, TractResult, TypedFact};
 use tract_onnx::tract_core::internal::{
@@ -9,6 +11,7 @@ use tract_onnx::tract_core::internal::{
 use tract_onnx::tract_core::ops::TypedOp;
 
 use super::blank::{blank, blank_of, numbers, with_scratch};
+use super::parts::{Work, of_blocks};
 
 /// Inputs: blocked bytes, the weights and the offsets as `conv` arranges them, a factor and a bias for each lane, and the
 /// residual (blocked `f32`) where there is one. The output is blocked, bytes where `conv` quantizes it.
@@ -38,6 +41,14 @@ impl IntegerConvolution {
         let blocks = self.isa.blocks(conv.outputs);
         tvec!(items, blocks, height, width, self.isa.lanes())
     }
+
+    /// Products of an item.
+    fn products(&self) -> usize {
+        let conv = &self.conv.conv;
+        let positions: usize = conv.output_size().iter().product();
+        let taps: usize = conv.window.kernel.iter().product();
+        positions * taps * conv.outputs * conv.inputs / conv.groups
+    }
 }
 
 impl EvalOp for IntegerConvolution {
@@ -55,9 +66,8 @@ impl EvalOp for IntegerConvolution {
         };
         let mut view = output.try_as_plain_ram_mut()?;
         let bytes = inputs[0].try_as_plain_ram()?;
-        let input_len = conv.conv.input_len(isa);
-        let input = bytes.as_slice::<u8>()?.chunks_exact(input_len);
-        let len = conv.conv.output_len(isa);
+        let (input, input_len) = (bytes.as_slice::<u8>()?, conv.conv.input_len(isa));
+        let (len, all) = (conv.conv.output_len(isa), conv.conv.parts(isa));
         let [weights, offsets, factor, bias] =
             [1, 2, 3, 4].map(|slot: usize| numbers(&inputs[slot]));
         let (weights, offsets, factor, bias) = (weights?, offsets?, factor?, bias?);
@@ -65,28 +75,37 @@ impl EvalOp for IntegerConvolution {
             Some(residual) => Some(numbers(residual)?),
             None => None,
         };
-        let mut outputs: Vec<IntegerOutput<'_>> = if quantized {
-            let items = view.as_slice_mut::<u8>()?.chunks_exact_mut(len);
-            items.map(IntegerOutput::Bytes).collect()
-        } else {
-            let items = view.as_slice_mut::<f32>()?.chunks_exact_mut(len);
-            items.map(IntegerOutput::Numbers).collect()
-        };
-        with_scratch(conv.scratch_len(isa), |scratch| {
-            for (item, (input, output)) in input.zip(outputs.drain(..)).enumerate() {
+        let part = |item: usize, blocks: Range<usize>, output: IntegerOutput<'_>| {
+            let part = conv.part(isa, &blocks);
+            with_scratch(part.scratch_len(isa), |scratch| {
                 let operands = IntegerOperands {
-                    input,
-                    weights,
-                    offsets,
-                    factor,
-                    bias,
-                    residual: residual.map(|residual| &residual[item * len..][..len]),
+                    input: &input[item * input_len..][..input_len],
+                    weights: of_blocks(weights, all, &blocks),
+                    offsets: of_blocks(offsets, all, &blocks),
+                    factor: of_blocks(factor, all, &blocks),
+                    bias: of_blocks(bias, all, &blocks),
+                    residual: residual
+                        .map(|residual| of_blocks(&residual[item * len..][..len], all, &blocks)),
                     output,
                     scratch,
                 };
-                conv.run(isa, operands);
-            }
-        });
+                part.run(isa, operands);
+            });
+        };
+        let work = Work {
+            items,
+            blocks: all,
+            products: self.products(),
+        };
+        if quantized {
+            work.share(view.as_slice_mut::<u8>()?, |item, blocks, output| {
+                part(item, blocks, IntegerOutput::Bytes(output));
+            });
+        } else {
+            work.share(view.as_slice_mut::<f32>()?, |item, blocks, output| {
+                part(item, blocks, IntegerOutput::Numbers(output));
+            });
+        }
         Ok(tvec!(output.into_tvalue()))
     }
 }
@@ -113,11 +132,7 @@ impl TypedOp for IntegerConvolution {
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        let conv = &self.conv.conv;
-        let items = super::concrete(inputs[0])?[0];
-        let positions: usize = conv.output_size().iter().product();
-        let taps: usize = conv.window.kernel.iter().product();
-        let products = items * positions * taps * conv.outputs * conv.inputs / conv.groups;
+        let products = super::concrete(inputs[0])?[0] * self.products();
         Ok(tvec!((Cost::FMA(i8::datum_type()), TDim::from(products))))
     }
 

@@ -9,6 +9,7 @@ use tract_onnx::tract_core::internal::{
 use tract_onnx::tract_core::ops::TypedOp;
 
 use super::blank::{blank_of, numbers};
+use super::parts::{Work, of_blocks};
 
 /// Inputs: bytes `[…, rows, inputs]`, the weights and their sums as `product` arranges them, and the byte that zero is
 /// in the rows. The output is `[…, rows, outputs]`, 32-bit integers.
@@ -46,14 +47,26 @@ impl EvalOp for IntegerProduct {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let mut output = blank_of::<i32>(&self.shape(inputs[0].shape()))?;
         let mut view = output.try_as_plain_ram_mut()?;
-        let operands = ProductOperands {
-            rows: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
-            zero: *inputs[3].try_as_plain_ram()?.to_scalar::<u8>()?,
-            weights: numbers(&inputs[1])?,
-            sums: inputs[2].try_as_plain_ram()?.as_slice::<i32>()?,
-            output: bytemuck::cast_slice_mut(view.as_slice_mut::<i32>()?),
+        let input = inputs[0].try_as_plain_ram()?.as_slice::<u8>()?;
+        let zero = *inputs[3].try_as_plain_ram()?.to_scalar::<u8>()?;
+        let weights = numbers(&inputs[1])?;
+        let sums = inputs[2].try_as_plain_ram()?.as_slice::<i32>()?;
+        let rows = input.len() / self.product.inputs;
+        let work = Work {
+            items: 1,
+            blocks: rows,
+            products: input.len() * self.product.outputs,
         };
-        self.product.run(self.isa, operands);
+        work.share(view.as_slice_mut::<i32>()?, |_, part, output| {
+            let operands = ProductOperands {
+                rows: of_blocks(input, rows, &part),
+                zero,
+                weights,
+                sums,
+                output: bytemuck::cast_slice_mut(output),
+            };
+            self.product.run(self.isa, operands);
+        });
         Ok(tvec!(output.into_tvalue()))
     }
 }

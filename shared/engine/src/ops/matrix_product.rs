@@ -9,6 +9,7 @@ use tract_onnx::tract_core::internal::{
 use tract_onnx::tract_core::ops::TypedOp;
 
 use super::blank::{blank, numbers};
+use super::parts::{Work, of_blocks};
 
 /// Inputs: `[…, rows, inputs]`, the weights as `product` arranges them, and a bias for each lane. The output is
 /// `[…, rows, outputs]`.
@@ -46,9 +47,18 @@ impl EvalOp for MatrixProduct {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let mut output = blank(&self.shape(inputs[0].shape()))?;
         let mut view = output.try_as_plain_ram_mut()?;
-        let [rows, weights, bias] = [0, 1, 2].map(|slot: usize| numbers(&inputs[slot]));
-        let output_ = view.as_slice_mut::<f32>()?;
-        self.product.run(self.isa, rows?, weights?, bias?, output_);
+        let [input, weights, bias] = [0, 1, 2].map(|slot: usize| numbers(&inputs[slot]));
+        let (input, weights, bias) = (input?, weights?, bias?);
+        let rows = input.len() / self.product.inputs;
+        let work = Work {
+            items: 1,
+            blocks: rows,
+            products: input.len() * self.product.outputs,
+        };
+        work.share(view.as_slice_mut::<f32>()?, |_, part, output| {
+            let input = of_blocks(input, rows, &part);
+            self.product.run(self.isa, input, weights, bias, output);
+        });
         Ok(tvec!(output.into_tvalue()))
     }
 }

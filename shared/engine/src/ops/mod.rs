@@ -24,6 +24,7 @@ mod matrix_product;
 mod only_if;
 pub(crate) mod onnx;
 mod pack;
+mod parts;
 mod planes;
 mod pooling;
 mod products;

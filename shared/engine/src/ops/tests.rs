@@ -1,5 +1,7 @@
 //! A graph with our operators against the same graph without.
 
+use std::num::NonZeroUsize;
+
 use dunlin_kernels::Isa;
 use tract_onnx::prelude::{
     Datum, DatumExt, IntoTensor, OutletId, Tensor, TypedModel, TypedRunnableModel, tvec,
@@ -14,6 +16,8 @@ use tract_onnx::tract_core::ops::nn::{
     DataFormat, Reduce, Reducer, hard_swish, leaky_relu, sigmoid,
 };
 use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, quantize_linear_u8};
+
+use crate::Threads;
 
 /// A graph under construction; its constants are numbers that look random.
 struct Builder {
@@ -224,7 +228,11 @@ fn our_operators_give_what_tracts_give() {
             (blocked_first, 3),
             "{isa}"
         );
-        let got = run(blocked.into_optimized().expect("an optimized graph"), &x);
+        let graph = blocked.into_optimized().expect("an optimized graph");
+        let got = run(graph.clone(), &x);
+        let three = Threads::new(NonZeroUsize::new(3).expect("not zero")).expect("three threads");
+        let shared = three.run(|| run(graph, &x));
+        assert!(shared == got, "{isa}: threads change the order of no sum");
         for (got, wanted) in got.iter().zip(&wanted) {
             assert_eq!(got.shape(), wanted.shape());
             let scale = numbers(wanted)

@@ -1,5 +1,7 @@
 //! Convolution of quantized channels: the same tiles, four bytes to a number.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::bands::Bands;
@@ -110,6 +112,15 @@ impl IntegerConv {
             *offset = f32::from_bits((-i32::from(self.zero) * sum) as u32);
         }
         offsets
+    }
+
+    /// As [`Conv::part`]; offsets and factor are the part of these blocks, too.
+    #[must_use]
+    pub fn part(&self, isa: Isa, blocks: &Range<usize>) -> Self {
+        Self {
+            conv: self.conv.part(isa, blocks),
+            ..self.clone()
+        }
     }
 
     /// Convolves one item of a batch.

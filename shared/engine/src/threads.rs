@@ -1,0 +1,57 @@
+//! Threads that share the work of one run.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Threads among which the large nodes of a run are split. By default there are none: a run is its caller's alone.
+///
+/// A clone is the same threads. Models may share them: runs that come together share them as well, so a process needs
+/// no more than it has cores.
+#[derive(Debug, Clone, Default)]
+pub struct Threads(Option<Arc<ThreadPool>>);
+
+impl Threads {
+    /// Starts so many threads; one is none.
+    pub fn new(count: NonZeroUsize) -> Result<Self> {
+        if count.get() == 1 {
+            return Ok(Self(None));
+        }
+        let named = |index| format!("dunlin-run-{index}");
+        let builder = ThreadPoolBuilder::new().num_threads(count.get());
+        let pool = builder.thread_name(named).build().map_err(|error| {
+            let what = format!("{count} threads can't be started: {error}");
+            Error::new(ErrorKind::Failed, what)
+        })?;
+        Ok(Self(Some(Arc::new(pool))))
+    }
+
+    /// Does `work` on one of them, from where [`here`] and the pool's own functions find the others.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.0 {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+}
+
+impl PartialEq for Threads {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Threads {}
+
+/// Threads that the work of the present run may be split among: 1 outside of [`Threads::run`].
+pub(crate) fn here() -> usize {
+    // Asked outside of a pool, `current_num_threads` would start one.
+    rayon_core::current_thread_index().map_or(1, |_| rayon_core::current_num_threads())
+}
