@@ -49,8 +49,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// One item.
-    pub(crate) fn one() -> Self {
+    /// One item: the answer is a list only where the outputs hold several.
+    pub fn one() -> Self {
         Self {
             one: true,
             real: None,
