@@ -59,5 +59,5 @@ pub use registry::{
     SignatureCheck,
 };
 pub use signature::{KeyId, PemSource, PublicKey, SigningKey, TrustedKeys};
-pub use timestamp::rfc3339;
+pub use timestamp::{rfc3339, unix_seconds};
 pub use trial::{Counts, Gates, Guard, Mirrored, Served, Times, Verdict};

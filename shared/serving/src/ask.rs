@@ -3,15 +3,17 @@
 use dunlin_protocol::{Limits, NamedTensor};
 use dunlin_telemetry::Phases;
 
+use crate::embed::{self, EmbedBody};
 use crate::infer::Done;
 use crate::load::Loaded;
 use crate::{Error, InferBody, PredictBody, infer, predict};
 
-/// A request's body, for one of the two ways to answer it.
+/// A request's body, for one of the ways to answer it.
 #[derive(Debug, Clone)]
 pub(crate) enum Ask {
     Infer(InferBody),
     Predict(PredictBody),
+    Embed(EmbedBody),
 }
 
 impl Ask {
@@ -28,6 +30,7 @@ impl Ask {
         match self {
             Self::Infer(body) => infer::infer(loaded, body, limits, phases, kept),
             Self::Predict(body) => predict::predict(loaded, &body, limits, phases, kept),
+            Self::Embed(body) => embed::embed(loaded, &body, phases, kept),
         }
     }
 
@@ -36,7 +39,7 @@ impl Ask {
     pub(crate) fn bytes(&self) -> Option<usize> {
         match self {
             Self::Infer(InferBody::Wire { body, .. }) => Some(body.len()),
-            Self::Infer(InferBody::Request(_)) | Self::Predict(_) => None,
+            Self::Infer(InferBody::Request(_)) | Self::Predict(_) | Self::Embed(_) => None,
         }
     }
 }

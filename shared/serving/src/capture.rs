@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::ask::Ask;
+use crate::embed::EmbedBody;
 use crate::metrics::Metrics;
 use crate::options::CaptureOptions;
 use crate::{InferBody, PredictBody};
@@ -140,6 +141,7 @@ impl Capture {
                 header_length,
                 ..
             }) => (body, *header_length),
+            Ask::Embed(EmbedBody { body, .. }) => (body, None),
         };
         let request = match ask {
             Ask::Infer(InferBody::Request(request)) => Some(request.clone()),

@@ -3,11 +3,11 @@
 use dunlin_protocol::{
     ModelMetadata, ModelState, RepositoryIndex, RepositoryIndexEntry, ServerMetadata, Statistics,
 };
-use dunlin_registry::{ModelName, ModelRef, Version};
+use dunlin_registry::{ModelName, ModelRef, Version, unix_seconds};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::cache::State;
-use crate::{Call, Error, Service, statistics};
+use crate::{Call, Error, ErrorKind, Service, statistics};
 
 /// Models whose versions are read at one time for the index.
 const INDEX_READS: usize = 16;
@@ -69,6 +69,32 @@ impl Service {
         Ok(RepositoryIndex {
             models: entries.into_iter().filter(wanted).collect(),
         })
+    }
+
+    /// When the version that a reference means was published, in seconds since 1970.
+    pub(crate) async fn created(&self, reference: &ModelRef, call: &Call) -> Result<u64, Error> {
+        let resolver = &self.models.resolver;
+        let version = resolver.version(reference, call.key()).await?;
+        let manifest = resolver.manifest(&reference.name, version).await?;
+        Ok(unix_seconds(&manifest.created).unwrap_or_default())
+    }
+
+    /// The models that can be asked, each with when the version that its name means was published.
+    pub(crate) async fn listed(&self, call: &Call) -> Result<Vec<(String, u64)>, Error> {
+        let names = self.models.resolver.models().await?;
+        stream::iter(names.iter().cloned())
+            .map(|name| async move {
+                match self.created(&name.clone().into(), call).await {
+                    Ok(created) => Ok(Some((name.to_string(), created))),
+                    Err(error) if error.kind() == ErrorKind::Store => Err(error),
+                    // Without a version, or with one that may not be served: nobody can ask it.
+                    Err(_) => Ok(None),
+                }
+            })
+            .buffered(INDEX_READS)
+            .try_filter_map(async |listed| Ok(listed))
+            .try_collect()
+            .await
     }
 
     fn entry(&self, name: &ModelName, version: Version) -> RepositoryIndexEntry {

@@ -14,7 +14,7 @@
 //! | `fetch` → `verify` → `load` → golden examples → `warm` | `load` |
 //! | `queue`: workers, a bounded queue, deadlines | `admission` |
 //! | which requests are too short to be worth another thread | `pace` |
-//! | `decode` → `infer` → `encode` | `infer`, `predict` |
+//! | `decode` → `infer` → `encode` | `infer`, `predict`, `embed` |
 //! | inputs of events → results in storage, each once | [`batch`] |
 //! | requests whose answer is asked for later | `later` |
 //! | errors → status, kind word, metric label: one function | `error` |
@@ -51,6 +51,7 @@ mod call;
 mod capture;
 mod catalog;
 mod compare;
+mod embed;
 mod error;
 mod http;
 mod infer;

@@ -16,6 +16,7 @@ use crate::after::After;
 use crate::ask::Ask;
 use crate::cache::ModelCache;
 use crate::capture::Capture;
+use crate::embed::EmbedBody;
 use crate::http::Budget;
 use crate::infer::Done;
 use crate::later::Running;
@@ -182,6 +183,16 @@ impl Service {
         call: &mut Call,
     ) -> Result<Encoded, Error> {
         self.answer(reference, call, Ask::Predict(body)).await
+    }
+
+    /// Answers with the embeddings of texts, as `OpenAI`'s clients read them.
+    pub(crate) async fn embed(
+        &self,
+        reference: &ModelRef,
+        body: EmbedBody,
+        call: &mut Call,
+    ) -> Result<Encoded, Error> {
+        self.answer(reference, call, Ask::Embed(body)).await
     }
 
     /// As [`predict`](Self::predict) for each body, one after the other by one worker: for bodies

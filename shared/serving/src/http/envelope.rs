@@ -15,6 +15,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Uri};
 use tracing::field::display;
 
+use super::openai;
 use crate::options::Limits;
 use crate::{Call, Error, ErrorKind, Service, facts};
 
@@ -78,7 +79,7 @@ pub(super) async fn envelope(
     let error = response.extensions_mut().remove::<Error>();
     if let Some(error) = &error {
         service.count_error(error);
-        write_error(&mut response, error, &id);
+        write_error(&mut response, error, &id, path.starts_with(openai::PATHS));
     }
     let status = response.status();
     let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -184,16 +185,21 @@ fn check(uri: &Uri, headers: &HeaderMap, limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_error(response: &mut Response, error: &Error, id: &str) {
+fn write_error(response: &mut Response, error: &Error, id: &str, as_openai: bool) {
     let facts = facts(error.kind());
-    let body = ErrorBody {
-        error: error.to_string(),
-        kind: facts.word.to_owned(),
-        model: error.model().map(str::to_owned),
-        request_id: Some(id.to_owned()),
+    let body = if as_openai {
+        openai::error(error, facts, id)
+    } else {
+        let body = ErrorBody {
+            error: error.to_string(),
+            kind: facts.word.to_owned(),
+            model: error.model().map(str::to_owned),
+            request_id: Some(id.to_owned()),
+        };
+        // Four strings always become JSON.
+        serde_json::to_vec(&body).unwrap_or_default()
     };
-    // Four strings always become JSON.
-    *response.body_mut() = Body::from(serde_json::to_vec(&body).unwrap_or_default());
+    *response.body_mut() = Body::from(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.remove(http::header::CONTENT_LENGTH);

@@ -3,7 +3,7 @@
 //! - `envelope`: request ids, limits on URI and headers, panics, error bodies, the log line.
 //! - `request`: paths, headers and bodies in. `reply`: answers out; `large`: those that the host can't carry.
 //! - `admin`: what changes the store, behind an access of its own.
-//! - `health`, `models`, `infer`, `predict`, `later`, `repository`, `metrics`: the handlers.
+//! - `health`, `models`, `infer`, `predict`, `later`, `repository`, `openai`, `metrics`: the handlers.
 
 mod admin;
 mod envelope;
@@ -13,6 +13,7 @@ mod large;
 mod later;
 mod metrics;
 mod models;
+mod openai;
 mod predict;
 mod reply;
 mod repository;
@@ -85,6 +86,10 @@ const ROUTES: &[Route] = &[
     // The people's API.
     route("POST", "/predict/{model}", || post(predict::predict)),
     route("GET", "/predict/{model}/later/{id}", || get(later::look)),
+    // OpenAI's clients.
+    route("POST", "/v1/embeddings", || post(openai::embeddings)),
+    route("GET", "/v1/models", || get(openai::models)),
+    route("GET", "/v1/models/{model}", || get(openai::look)),
     // Prometheus.
     route("GET", "/metrics", || get(metrics::metrics)),
 ];

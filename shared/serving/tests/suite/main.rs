@@ -8,4 +8,5 @@ mod life;
 mod predict;
 mod protocol;
 mod support;
+mod texts;
 mod watch;
