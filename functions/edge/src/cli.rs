@@ -184,9 +184,12 @@ SIGTERM or Ctrl-C drains: running requests end, new ones are refused; a second o
 Examples:
   dunlin run digits models/digits/examples/3.png
   dunlin run resnet@2 cat.jpg --json
+  dunlin run spam mail.txt
+  dunlin run weather last-week.csv
   curl -s https://example.com/cat.jpg | dunlin run resnet@production -
 
-FILE is what `POST /predict/MODEL` takes: a picture, or a JSON request of the Open Inference Protocol.")]
+FILE is what `POST /predict/MODEL` takes: a picture, a text or a CSV file, as the model
+declares, or a JSON request of the Open Inference Protocol.")]
     Run(RunArgs),
     /// Run a model on many objects, or on the rows of a file
     #[command(after_help = "\

@@ -100,8 +100,20 @@ fn read(path: &Path, limit: usize) -> Result<Bytes, Failure> {
     Ok(body.into())
 }
 
-/// Classes as a table, one for each picture; anything else as the JSON that it is.
+/// Classes and forecasts as tables, one for each item, and vectors by their size; anything else as
+/// the JSON that it is.
 fn describe(answer: &Value) -> String {
+    if let Some(steps) = answer.get("forecast").and_then(Value::as_array) {
+        return forecast(steps, answer["unit"].as_str(), answer["step"].as_str());
+    }
+    if let Some(vector) = answer.get("embedding").and_then(Value::as_array) {
+        let first = vector.iter().take(4).map(|value| number(value, 4));
+        return format!(
+            "a vector of {} numbers: {}, … (all with --json)",
+            vector.len(),
+            first.collect::<Vec<_>>().join(", ")
+        );
+    }
     let Some(classes) = answer.get("predictions").and_then(Value::as_array) else {
         return format!("{answer:#}");
     };
@@ -125,10 +137,70 @@ fn describe(answer: &Value) -> String {
     text
 }
 
+/// A row a step: how far ahead it is, and what is foretold.
+fn forecast(steps: &[Value], unit: Option<&str>, step: Option<&str>) -> String {
+    let step = output::printable(step.unwrap_or("step"));
+    let unit = unit.map(|unit| format!(" {}", output::printable(unit)));
+    let unit = unit.unwrap_or_default();
+    let rows = steps.iter().enumerate().map(|(at, values)| {
+        let plural = if at == 0 { "" } else { "s" };
+        let values = values
+            .as_array()
+            .map_or(std::slice::from_ref(values), Vec::as_slice);
+        let values = values
+            .iter()
+            .map(|value| format!("{}{unit}", number(value, 2)));
+        std::iter::once(format!("{} {step}{plural}", at + 1))
+            .chain(values)
+            .collect()
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    let columns = rows.first().map_or(0, Vec::len);
+    let mut headings = vec!["IN"];
+    headings.resize(columns, "FORECAST");
+    table(&headings, &(0..columns).collect::<Vec<_>>(), &rows)
+}
+
+fn number(value: &Value, decimals: usize) -> String {
+    format!("{:.decimals$}", value.as_f64().unwrap_or_default())
+}
+
 fn row(class: &Value) -> Vec<String> {
     let score = class["score"].as_f64().unwrap_or_default();
     let label = class["label"]
         .as_str()
         .map_or_else(|| class["index"].to_string(), output::printable);
     vec![format!("{score:.4}"), label]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn answers_are_told_in_words() {
+        let cases = [
+            (
+                json!({"predictions": [{"label": "spam", "index": 1, "score": 0.98}]}),
+                " SCORE   LABEL\n0.9800   spam\n",
+            ),
+            (
+                json!({"forecast": [9.5, 12.25], "unit": "°F", "step": "hour"}),
+                "     IN   FORECAST\n 1 hour    9.50 °F\n2 hours   12.25 °F\n",
+            ),
+            (
+                json!({"forecast": [[1.0, 2.0]]}),
+                "    IN   FORECAST   FORECAST\n1 step       1.00       2.00\n",
+            ),
+            (
+                json!({"embedding": [0.5, -0.25, 0.0, 1.0, 2.0]}),
+                "a vector of 5 numbers: 0.5000, -0.2500, 0.0000, 1.0000, … (all with --json)",
+            ),
+        ];
+        for (answer, want) in cases {
+            assert_eq!(describe(&answer), want);
+        }
+    }
 }
