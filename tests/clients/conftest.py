@@ -20,11 +20,12 @@ if "kserve" not in sys.modules:
 
 DIGITS = hosts.ROOT / "models" / "digits"
 ECHO = hosts.ROOT / "tests" / "models" / "echo"
+WORDS = hosts.ROOT / "tests" / "models" / "texts" / "words"
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
-    """A store with the digits sample (twice: versions 1 and 2) and the echo models."""
+    """A store with the digits sample (twice: versions 1 and 2), the echo models, and one that embeds texts."""
     if hosts.S3:
         url = f"s3://{os.environ['DUNLIN_TEST_S3_BUCKET']}/{uuid.uuid4()}"
     else:
@@ -33,6 +34,7 @@ def store(tmp_path_factory):
         hosts.dunlin("push", str(DIGITS), store=url)
     for model in sorted(ECHO.glob("*.onnx")):
         hosts.dunlin("push", str(model), store=url)
+    hosts.dunlin("push", str(WORDS), store=url)
     return url
 
 
