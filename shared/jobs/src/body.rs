@@ -2,9 +2,9 @@
 //!
 //! | the row has | it is |
 //! | --- | --- |
-//! | `inputs` (JSON lines) | an inference request of the Open Inference Protocol, as it is |
+//! | `inputs`, `texts` or `series` (JSON lines) | a request's body, as it is |
 //! | `payload` | the input itself: bytes, or base64 in text; `content_type` may say what it is |
-//! | `text`, where no input of the model is called so | a text |
+//! | `text`, where no input of the model is called so | a text; with `pair`, two that are judged together |
 //! | else | tensors: each input of the model takes the column of its name (a value or a list); a model with one input takes all columns in their order |
 //!
 //! A column `id` is never an input, but for a model that has one of that name: it comes back with
@@ -35,6 +35,10 @@ pub(crate) struct Asked {
 struct Line<'a> {
     #[serde(borrow)]
     inputs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    texts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    series: Option<&'a RawValue>,
     #[serde(borrow)]
     payload: Option<std::borrow::Cow<'a, str>>,
     content_type: Option<String>,
@@ -74,7 +78,15 @@ fn of_line(line: &Bytes, inputs: &[TensorMetadata]) -> Asked {
         }
     };
     let wanted = |name: &str| inputs.iter().any(|input| input.name == name);
-    if read.inputs.is_some() && !wanted("inputs") {
+    let bodies = [
+        ("inputs", read.inputs),
+        ("texts", read.texts),
+        ("series", read.series),
+    ];
+    if bodies
+        .iter()
+        .any(|(name, value)| value.is_some() && !wanted(name))
+    {
         return Asked {
             id: read.id,
             body: Ok(body(line.clone(), Some("application/json"))),
@@ -125,7 +137,13 @@ fn of_columns(cells: &[(Arc<str>, Cell)], inputs: &[TensorMetadata]) -> Asked {
             .map_err(|error| format!("payload: {error}")),
         Some(_) => Err("payload is neither bytes nor base64".to_owned()),
         None => match text("text") {
-            Some(text) => Ok(body(text.to_owned(), Some("text/plain"))),
+            Some(one) => Ok(match text("pair") {
+                Some(pair) => {
+                    let both = json!({"text": one, "pair": pair});
+                    body(both.to_string(), Some("application/json"))
+                }
+                None => body(one.to_owned(), Some("text/plain")),
+            }),
             None => tensors(cells, inputs),
         },
     };
@@ -263,6 +281,14 @@ mod tests {
             (r#"{"payload": "aGk="}"#, "- hi"),
             (r#"{"payload": "a"}"#, "payload: "),
             (r#"{"text": "hello"}"#, "text/plain hello"),
+            (
+                r#"{"text": "a", "pair": "b", "id": 1}"#,
+                r#"application/json {"pair":"b","text":"a"}"#,
+            ),
+            (
+                r#"{"series": [1, 2]}"#,
+                r#"application/json {"series": [1, 2]}"#,
+            ),
             (r#"{"inputs": []}"#, r#"application/json {"inputs": []}"#),
             (r#"{"id": 7, "a": 1, "b": "2.5", "c": [[3]]}"#, one),
             (r#"{"x": [1, 2.5, 3], "other": "ignored"}"#, one),
@@ -280,7 +306,7 @@ mod tests {
             assert!(told.starts_with(want), "{text}: {told}");
         }
         assert_eq!(line(cases[0].0, &features).0, Some("a".into()));
-        assert_eq!(line(cases[5].0, &features).0, Some(7.into()));
+        assert_eq!(line(cases[7].0, &features).0, Some(7.into()));
     }
 
     #[test]

@@ -224,7 +224,7 @@ impl Road<'_> {
     }
 }
 
-/// A picture's format is read from its bytes.
+/// A picture's format is read from its bytes; what else is not named here is what the model takes.
 fn content_type(key: &str) -> Option<&'static str> {
     let ending = Path::new(key).extension()?.to_str()?;
     match ending.to_ascii_lowercase().as_str() {
