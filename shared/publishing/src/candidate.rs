@@ -250,13 +250,15 @@ impl Candidate {
             self.notes.push(format!("task {task}, from {why}"));
         }
         if self.description.input.is_none() {
-            let pictures = if inputs.iter().any(guess::is_picture) {
+            let more = if inputs.iter().any(guess::is_picture) {
                 "; to send pictures, declare [input] in model.toml: a graph doesn't tell how pixels become numbers"
+            } else if inputs.iter().any(guess::is_text) {
+                "; to send texts, declare [input] kind = \"text\" in model.toml, with the tokenizer.json that the model was trained with"
             } else {
                 ""
             };
             self.notes.push(format!(
-                "no transforms: the model takes tensors as they are{pictures}"
+                "no transforms: the model takes tensors as they are{more}"
             ));
         }
     }

@@ -45,6 +45,11 @@ pub(crate) fn is_picture(input: &TensorMetadata) -> bool {
         }
 }
 
+/// Ids of tokens, by the name that exporters of Hugging Face's models give them.
+pub(crate) fn is_text(input: &TensorMetadata) -> bool {
+    input.name == "input_ids" && matches!(input.datatype, Datatype::Int64 | Datatype::Int32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

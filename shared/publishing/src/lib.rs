@@ -50,6 +50,7 @@
 //! ```
 
 mod archive;
+mod ask;
 mod candidate;
 mod compile;
 mod description;

@@ -9,7 +9,8 @@ use dunlin_protocol::{NamedTensor, Tensor, TensorMetadata};
 use dunlin_registry::Measured;
 use dunlin_registry::examples::{ExamplePack, Failure};
 
-use crate::prove::{inputs, latency, milliseconds, run};
+use crate::ask::{inputs, latency, run};
+use crate::prove::milliseconds;
 use crate::{Compiled, Error, ErrorKind, ProveOptions, Result, seeded};
 
 /// Items of the batch on which the way to run batches is found out.

@@ -3,7 +3,7 @@
 use dunlin_protocol::{Datatype, NamedTensor};
 
 use super::Evaluation;
-use crate::prove::answer;
+use crate::ask::answer;
 use crate::{Compiled, Error, ErrorKind, Result};
 
 /// Answers in the order of the set.

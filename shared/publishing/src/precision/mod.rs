@@ -11,7 +11,7 @@ use dunlin_engine::{Limits, precision};
 use dunlin_registry::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::prove::inputs;
+use crate::ask::inputs;
 use crate::{
     Candidate, CompileOptions, Compiled, Error, ErrorKind, ProveOptions, Result, Verified,
 };
