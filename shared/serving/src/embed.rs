@@ -4,13 +4,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use dunlin_protocol::{Encoded, NamedTensor};
+use dunlin_registry::ModelRef;
 use dunlin_telemetry::{Phase, Phases};
 use dunlin_transforms::{Decoded, Prediction};
 use serde::{Deserialize, Serialize};
 
+use crate::ask::Ask;
 use crate::infer::{Done, run};
 use crate::load::Loaded;
-use crate::{Error, ErrorKind};
+use crate::{Call, Error, ErrorKind, Service};
 
 /// Texts that run together. More would only need more memory: the engine runs batches in parts.
 const TOGETHER: usize = 32;
@@ -65,6 +67,18 @@ enum Vector {
 struct TokenUsage {
     prompt_tokens: usize,
     total_tokens: usize,
+}
+
+impl Service {
+    /// Answers with the embeddings of texts.
+    pub(crate) async fn embed(
+        &self,
+        reference: &ModelRef,
+        body: EmbedBody,
+        call: &mut Call,
+    ) -> Result<Encoded, Error> {
+        self.answer(reference, call, Ask::Embed(body)).await
+    }
 }
 
 /// Answers a request, and gives the outputs for its first texts to `kept`. Runs on a worker thread.

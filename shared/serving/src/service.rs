@@ -16,7 +16,6 @@ use crate::after::After;
 use crate::ask::Ask;
 use crate::cache::ModelCache;
 use crate::capture::Capture;
-use crate::embed::EmbedBody;
 use crate::http::Budget;
 use crate::infer::Done;
 use crate::later::Running;
@@ -185,16 +184,6 @@ impl Service {
         self.answer(reference, call, Ask::Predict(body)).await
     }
 
-    /// Answers with the embeddings of texts, as `OpenAI`'s clients read them.
-    pub(crate) async fn embed(
-        &self,
-        reference: &ModelRef,
-        body: EmbedBody,
-        call: &mut Call,
-    ) -> Result<Encoded, Error> {
-        self.answer(reference, call, Ask::Embed(body)).await
-    }
-
     /// As [`predict`](Self::predict) for each body, one after the other by one worker: for bodies
     /// that are too little work to be handed over one by one. An error is of all of them.
     pub async fn predict_each(
@@ -243,7 +232,7 @@ impl Service {
     }
 
     /// `resolve` → (`fetch` → `verify` → `load` → `warm`) → `queue` → `decode` → `infer` → `encode`.
-    async fn answer(
+    pub(crate) async fn answer(
         &self,
         reference: &ModelRef,
         call: &mut Call,
