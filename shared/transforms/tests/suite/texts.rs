@@ -322,3 +322,33 @@ fn the_last_token_is_known() {
     assert!(id > 100);
     assert_eq!(rows(&inputs)[0].ids, [i64::from(id); 5]);
 }
+
+#[test]
+fn damaged_files_and_bodies_never_panic() {
+    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as usize
+    };
+    let body = json!({"texts": ["a bird", ["Größe", "🐦"]]}).to_string();
+    for name in ["wordpiece", "bpe", "unigram"] {
+        let whole = std::fs::read(data().join(format!("text/{name}.json"))).unwrap();
+        for _ in 0..150 {
+            let mut file = whole.clone();
+            let at = next() % file.len();
+            file[at] = b"0123456789\"[]{}:,-ae"[next() % 20];
+            let mut body = body.clone().into_bytes();
+            let at = next() % body.len();
+            body[at] = next() as u8;
+            // Some pass: a score or a token has changed. The others are errors, not panics.
+            let Ok(tokenizer) = Tokenizer::parse(&file) else {
+                continue;
+            };
+            if let Ok(pipeline) = pipeline("", &bert(-1), tokenizer) {
+                let _ = pipeline.decode(&body.into(), None);
+            }
+        }
+    }
+}
