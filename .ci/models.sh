@@ -2,6 +2,6 @@
 # Real models, fetched by name and hash: each gives onnxruntime's answer, or is known to fail, for the known reason.
 set -euo pipefail
 cargo build --release
-.venv/bin/pytest -q -p no:cacheprovider tests/models
 timeout 900 .venv/bin/python tests/models/fetch.py
+.venv/bin/pytest -q -p no:cacheprovider tests/models
 timeout 900 .venv/bin/python tests/models/agree.py
