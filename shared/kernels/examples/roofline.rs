@@ -155,16 +155,8 @@ fn measure(isa: Isa, layer: &Layer, flops: f64, bytes: f64) -> f64 {
         let weights = vec![0.25; depthwise.weights_len(isa)];
         let bias = vec![0.1; isa.blocks(inputs) * isa.lanes()];
         let mut output = vec![0.0; depthwise.output_len(isa)];
-        let mut scratch = vec![0.0; depthwise.scratch_len(isa)];
         let seconds = best(|| {
-            depthwise.run(
-                isa,
-                black_box(&input),
-                &weights,
-                &bias,
-                &mut output,
-                &mut scratch,
-            );
+            depthwise.run(isa, black_box(&input), &weights, &bias, &mut output);
         });
         (
             seconds,

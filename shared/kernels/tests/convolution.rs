@@ -288,7 +288,6 @@ fn depthwise_convolutions() {
                 &depthwise.arrange(isa, &weights),
                 &padded(isa, channels, &bias),
                 &mut output,
-                &mut vec![f32::NAN; depthwise.scratch_len(isa)],
             );
             assert!(output.iter().all(|x| x.is_finite()), "{depthwise:?} {isa}");
             let got = dense(isa, channels, rows * columns, &output);

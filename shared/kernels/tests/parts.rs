@@ -90,10 +90,9 @@ fn of_channels_by_themselves() {
         let run = |blocks: &Range<usize>| {
             let part = depthwise.part(isa, blocks);
             let mut output = vec![0.0; part.output_len(isa)];
-            let mut scratch = vec![0.0; part.scratch_len(isa)];
             let [input, weights, bias] =
                 [&input, &weights, &bias].map(|operand| some(operand, all, blocks));
-            part.run(isa, input, weights, bias, &mut output, &mut scratch);
+            part.run(isa, input, weights, bias, &mut output);
             output
         };
         let whole = run(&(0..all));

@@ -8,7 +8,7 @@ use tract_onnx::tract_core::internal::{
 };
 use tract_onnx::tract_core::ops::TypedOp;
 
-use super::blank::{blank, numbers, with_scratch};
+use super::blank::{blank, numbers};
 use super::parts::{Work, of_blocks};
 
 /// Inputs: the blocked tensor, the weights as `depthwise` arranges them, the bias with a number for each lane.
@@ -72,9 +72,7 @@ impl EvalOp for DepthwiseConvolution {
             let weights = of_blocks(weights, all, &blocks);
             let bias = of_blocks(bias, all, &blocks);
             let part = depthwise.part(isa, &blocks);
-            with_scratch(part.scratch_len(isa), |scratch| {
-                part.run(isa, input, weights, bias, output, scratch);
-            });
+            part.run(isa, input, weights, bias, output);
         });
         Ok(tvec!(output.into_tvalue()))
     }
