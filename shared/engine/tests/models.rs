@@ -225,6 +225,7 @@ fn quantized_networks_run_on_bytes() {
     // Each with how many of its operators work on bytes at least: narrow blocks take the first layer too.
     for (name, operator, count) in [
         ("qdq_network", "IntegerConvolution", 5),
+        ("qdq_network", "IntegerDepthwise", 1),
         ("qdq_network", "SumOfBytes", 2),
         ("qdq_network", "IntegerProduct", 1),
         ("qlinearconv", "IntegerConvolution", 2),

@@ -8,7 +8,11 @@ use crate::activation::Apply;
 use crate::simd::{Simd, Task};
 use crate::{Activation, Isa, Window};
 
+mod integer;
+mod numbers;
 mod tile;
+
+pub use integer::{IntegerDepthwise, IntegerDepthwiseOperands};
 
 /// A depthwise convolution, for one shape of its input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,8 +112,8 @@ impl Task for Run<'_> {
         let weights = plane(depthwise.window.kernel);
         let bounds = depthwise.activation.bounds();
         for (block, output) in self.output.chunks_exact_mut(output).enumerate() {
-            let plane = tile::Plane {
-                window: &depthwise.window,
+            let plane = numbers::Plane {
+                window: depthwise.window,
                 size: depthwise.size,
                 input: &self.input[block * input..][..input],
                 weights: &self.weights[block * weights..][..weights],

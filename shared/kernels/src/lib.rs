@@ -57,7 +57,7 @@ pub use conv::{
     Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Operands, Product,
     ProductOperands,
 };
-pub use depthwise::Depthwise;
+pub use depthwise::{Depthwise, IntegerDepthwise, IntegerDepthwiseOperands};
 pub use isa::Isa;
 pub use layout::{from_blocked, to_blocked};
 pub use pool::{Pool, Pooling};

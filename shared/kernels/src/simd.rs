@@ -71,6 +71,11 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `LANES` bytes can be read at `from`.
     unsafe fn load_bytes(self, from: *const u8) -> Self::V;
+    /// Four bytes a lane, one from each place: what [`Simd::dot4`] multiplies.
+    ///
+    /// # Safety
+    /// `LANES` bytes can be read at each of `from`.
+    unsafe fn load_quads(self, from: [*const u8; 4]) -> Self::V;
     /// Numbers as unsigned bytes: integers from 0 to 255.
     ///
     /// # Safety
@@ -157,6 +162,28 @@ mod tests {
         }
     }
 
+    /// Four bytes to a lane, in the order of their places.
+    #[derive(Clone, Copy)]
+    struct Quads;
+
+    impl Task for Quads {
+        type Output = ();
+
+        fn run<S: Simd>(self, s: S) {
+            let bytes: [u8; 64] = std::array::from_fn(|at| at as u8 * 3);
+            let mut got = [0.0; 16];
+            // SAFETY: no set has more than 16 lanes.
+            unsafe {
+                let places = [0, 16, 32, 48].map(|place| bytes[place..].as_ptr());
+                s.store(got.as_mut_ptr(), s.load_quads(places));
+            }
+            for lane in 0..S::LANES {
+                let wanted = [0, 16, 32, 48].map(|place| bytes[place + lane]);
+                assert_eq!(got[lane].to_le_bytes(), wanted);
+            }
+        }
+    }
+
     fn everywhere(task: impl Task<Output = ()> + Copy) {
         Portable.vectorize(task);
         #[cfg(target_arch = "aarch64")]
@@ -178,5 +205,10 @@ mod tests {
     #[test]
     fn bytes_are_numbers() {
         everywhere(Bytes);
+    }
+
+    #[test]
+    fn quads_are_in_order() {
+        everywhere(Quads);
     }
 }

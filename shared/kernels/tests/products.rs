@@ -3,8 +3,8 @@
 #![allow(clippy::float_cmp)] // Steps and scales are told by a formula, to the bit.
 
 use dunlin_kernels::{
-    Activation, Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Isa, Product,
-    ProductOperands, Steps, Window,
+    Activation, Conv, Depthwise, IntegerConv, IntegerDepthwise, IntegerDepthwiseOperands,
+    IntegerOperands, IntegerOutput, IntegerProduct, Isa, Product, ProductOperands, Steps, Window,
 };
 use fastrand::Rng;
 
@@ -196,6 +196,102 @@ fn convolutions() {
                 });
                 assert!(right, "{isa} {conv:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn depthwise_convolutions() {
+    let mut rng = Rng::with_seed(11);
+    for case in 0..400 {
+        let mut window = Window::square(rng.choice([1, 2, 3, 3, 5, 5, 7]).expect("some"));
+        window = window.stride(rng.usize(1..3)).pad(window.kernel[0] / 2);
+        if rng.u8(..3) == 0 {
+            window.kernel = [rng.usize(1..9), rng.usize(1..6)];
+            window.stride[1] = rng.usize(1..4);
+            window.dilation = [rng.usize(1..3), rng.usize(1..3)];
+            window.before = [rng.usize(..4), rng.usize(..9)];
+            window.after = [rng.usize(..4), rng.usize(..4)];
+        }
+        let size = [rng.usize(1..20), rng.usize(1..40)];
+        if window.output(size).contains(&0) {
+            continue;
+        }
+        let channels = rng.usize(1..40);
+        let activation = [
+            Activation::None,
+            Activation::Relu,
+            Activation::Clip(-3.0, 4.0),
+        ][case % 3];
+        let steps = Steps {
+            scale: 0.05,
+            zero: f32::from(rng.u8(..)),
+            range: [0.0, 255.0],
+        };
+        let convolution = IntegerDepthwise {
+            depthwise: Depthwise {
+                channels,
+                size,
+                window,
+                activation,
+            },
+            zero: rng.u8(..),
+            output: steps,
+        };
+        let reference = IntegerConv {
+            conv: Conv {
+                inputs: channels,
+                outputs: channels,
+                groups: channels,
+                size,
+                window,
+                dense_input: false,
+                activation,
+            },
+            zero: convolution.zero,
+            output: None,
+        };
+        let input = bytes(&mut rng, channels * size[0] * size[1]);
+        let all_weights = weights(&mut rng, channels * window.kernel[0] * window.kernel[1]);
+        let (factor, bias) = (numbers(&mut rng, channels), numbers(&mut rng, channels));
+        let factor: Vec<f32> = factor.iter().map(|x| x * 1e-3).collect();
+        let (low, high) = match activation {
+            Activation::Relu => (0.0, f32::INFINITY),
+            Activation::Clip(low, high) => (low, high),
+            _ => (f32::NEG_INFINITY, f32::INFINITY),
+        };
+        let wanted = (0..channels).flat_map(|channel| {
+            let (factor, bias) = (f64::from(factor[channel]), f64::from(bias[channel]));
+            let sums = sums(&reference, &input, &all_weights, channel);
+            sums.into_iter().map(move |sum| {
+                let x = (sum as f64 * factor + bias).clamp(f64::from(low), f64::from(high));
+                (x / f64::from(steps.scale) + f64::from(steps.zero)).clamp(0.0, 255.0)
+            })
+        });
+        let wanted: Vec<f64> = wanted.collect();
+        let plane: usize = window.output(size).iter().product();
+        for isa in isas() {
+            assert!(convolution.is_supported(), "{convolution:?}");
+            let lanes = |of: &[f32]| blocked(isa, channels, 1, of, 0.0);
+            let mut output = vec![7; convolution.depthwise.output_len(isa)];
+            convolution.run(
+                isa,
+                IntegerDepthwiseOperands {
+                    input: &blocked(isa, channels, size[0] * size[1], &input, 200),
+                    weights: &convolution.arrange(isa, &all_weights),
+                    offsets: &convolution.offsets(isa, &all_weights),
+                    factor: &lanes(&factor),
+                    bias: &lanes(&bias),
+                    output: &mut output,
+                },
+            );
+            let wanted = blocked(isa, channels, plane, &wanted, f64::NAN);
+            // Halfway between two steps, either is right.
+            let right = output
+                .iter()
+                .zip(&wanted)
+                .all(|(&got, wanted)| wanted.is_nan() || (f64::from(got) - wanted).abs() < 0.501);
+            assert!(right, "{isa} {convolution:?}");
         }
     }
 }

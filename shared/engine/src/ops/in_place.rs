@@ -11,6 +11,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use super::convolution::Convolution;
 use super::depthwise::DepthwiseConvolution;
 use super::integer_convolution::IntegerConvolution;
+use super::integer_depthwise::IntegerDepthwise;
 use super::integer_product::IntegerProduct;
 use super::matrix_product::MatrixProduct;
 
@@ -28,6 +29,7 @@ pub(crate) fn reads_in_place(node: &TypedNode, slot: usize) -> bool {
         && (node.op_is::<Convolution>()
             || node.op_is::<DepthwiseConvolution>()
             || node.op_is::<IntegerConvolution>()
+            || node.op_is::<IntegerDepthwise>()
             || node.op_is::<IntegerProduct>()
             || node.op_is::<MatrixProduct>())
 }

@@ -5,179 +5,172 @@
 use crate::Window;
 use crate::simd::{Simd, Task};
 
-/// Output columns of the widest tile.
-const WIDEST: usize = 8;
+/// Output columns of a tile, the widest first: few, as each is code of its own.
+const WIDTHS: [usize; 6] = [8, 7, 6, 4, 2, 1];
 
-const fn widest(registers: usize) -> usize {
-    if registers < 32 { 6 } else { WIDEST }
+/// Whether registers hold the sums of such a tile.
+const fn fits(registers: usize, width: usize) -> bool {
+    width <= if registers < 32 { 6 } else { 8 }
 }
 
 /// One block of a depthwise convolution.
-pub(super) struct Plane<'p> {
-    pub(super) window: &'p Window,
-    /// Height and width of the input.
-    pub(super) size: [usize; 2],
-    pub(super) input: &'p [f32],
-    pub(super) weights: &'p [f32],
-    pub(super) bias: &'p [f32],
-    pub(super) bounds: (f32, f32),
-    /// Not empty.
-    pub(super) output: &'p mut [f32],
+pub(super) trait Plane {
+    /// The window, and height and width of the input.
+    fn shape(&self) -> (Window, [usize; 2]);
+
+    /// Whether its slices are as long as its shape says.
+    fn is_sound(&self, lanes: usize) -> bool;
+
+    /// What the tiles of a row of the output work on, which has so many columns.
+    ///
+    /// # Safety
+    /// The plane is sound, and the output has such a row.
+    unsafe fn row<S: Simd>(&mut self, s: S, y: usize, columns: usize) -> impl Row<S>;
 }
 
-/// Convolves a plane, in tiles of equal width, as nearly as may be.
+/// A row of the output. Its taps are in lines: what one vector has of a column. Unsafe methods may be called for lines and
+/// columns that there are.
+pub(super) trait Row<S: Simd> {
+    /// How many lines of taps lie inside.
+    fn lines(&self) -> usize;
+    /// What the sums start from.
+    unsafe fn start(&self, s: S) -> S::V;
+    unsafe fn weights(&self, s: S, line: usize, tap: usize) -> S::V;
+    unsafe fn column(&self, s: S, line: usize, column: usize) -> S::V;
+    /// What lies beyond the plane, where that is not nothing.
+    fn beyond(&self, s: S) -> Option<S::V>;
+    fn add_product(&self, s: S, x: S::V, w: S::V, sum: S::V) -> S::V;
+    /// Stores the sums of the columns from `x` on.
+    unsafe fn finish<const WIDTH: usize>(&self, s: S, x: usize, sums: [S::V; WIDTH]);
+}
+
+/// Convolves a plane with an output that is not empty.
 #[inline(always)]
-pub(super) fn run<S: Simd>(s: S, plane: Plane<'_>) {
-    let window = plane.window;
-    let columns = window.output(plane.size)[1];
-    let width = columns.div_ceil(columns.div_ceil(widest(S::REGISTERS)));
+pub(super) fn run<S: Simd>(s: S, plane: impl Plane) {
+    let (window, size) = plane.shape();
+    let columns = window.output(size)[1];
+    let fitting = WIDTHS
+        .into_iter()
+        .filter(|&width| width <= columns && fits(S::REGISTERS, width));
+    // A tile takes the time of some three columns beside its own, and the last one may do some again.
+    let width = fitting.min_by_key(|&width| columns.div_ceil(width) * (width + 3));
     macro_rules! widths {
         ($kernel:literal, $stride:literal, $($width:literal)*) => {
             match width {
-                $($width if $width <= widest(S::REGISTERS) => {
-                    s.vectorize(Tiles::<$width, $kernel, $stride>(plane));
+                $(Some($width) if fits(S::REGISTERS, $width) => {
+                    s.vectorize(Tiles::<_, $width, $kernel, $stride>(plane));
                 })*
-                _ => unreachable!("a tile of {width} columns"),
+                _ => unreachable!("a tile of {width:?} columns"),
             }
         };
     }
     match (window.kernel[1], window.stride[1], window.dilation[1]) {
-        (3, 1, 1) => widths!(3, 1, 1 2 3 4 5 6 7 8),
-        (3, 2, 1) => widths!(3, 2, 1 2 3 4 5 6 7 8),
-        (5, 1, 1) => widths!(5, 1, 1 2 3 4 5 6 7 8),
-        (5, 2, 1) => widths!(5, 2, 1 2 3 4 5 6 7 8),
-        _ => widths!(0, 0, 1 2 3 4 5 6 7 8),
+        (3, 1, 1) => widths!(3, 1, 8 7 6 4 2 1),
+        (3, 2, 1) => widths!(3, 2, 8 7 6 4 2 1),
+        (5, 1, 1) => widths!(5, 1, 8 7 6 4 2 1),
+        (5, 2, 1) => widths!(5, 2, 8 7 6 4 2 1),
+        _ => widths!(0, 0, 8 7 6 4 2 1),
     }
 }
 
 /// A plane in tiles of fixed extents; the kernel's width and the stride are 0 where only the run knows them.
-struct Tiles<'p, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize>(Plane<'p>);
+struct Tiles<P, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize>(P);
 
-impl<const WIDTH: usize, const KERNEL: usize, const STRIDE: usize> Task
-    for Tiles<'_, WIDTH, KERNEL, STRIDE>
+impl<P: Plane, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize> Task
+    for Tiles<P, WIDTH, KERNEL, STRIDE>
 {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let plane = self.0;
-        let window = *plane.window;
-        let [height, width] = plane.size;
-        let [rows, columns] = window.output(plane.size);
-        let taps = window.kernel[0] * window.kernel[1];
-        assert!(
-            plane.input.len() == height * width * S::LANES
-                && plane.weights.len() == taps * S::LANES
-                && plane.bias.len() == S::LANES
-                && plane.output.len() == rows * columns * S::LANES
-                && columns >= WIDTH
-        );
+        let Self(mut plane) = self;
+        let (window, size) = plane.shape();
+        let [rows, columns] = window.output(size);
+        assert!(plane.is_sound(S::LANES) && columns >= WIDTH);
         let reach = (WIDTH - 1) * window.stride[1] + window.extent(1);
         let is_inner = |&x: &usize| {
             let left = (x * window.stride[1]).wrapping_sub(window.before[1]);
-            left < width && width - left >= reach
+            left < size[1] && size[1] - left >= reach
         };
         // The last tile may do a few columns again.
         let starts = (0..columns.div_ceil(WIDTH)).map(|tile| (tile * WIDTH).min(columns - WIDTH));
         let first = starts.clone().take_while(|x| !is_inner(x)).count();
         let inner = starts.clone().skip(first).take_while(is_inner).count();
         for y in 0..rows {
-            let taps = window.inside(0, y, height);
-            let top = if taps.is_empty() {
-                0
-            } else {
-                y * window.stride[0] + taps.start * window.dilation[0] - window.before[0]
-            };
-            let weights = taps.start * window.kernel[1] * S::LANES;
-            // SAFETY: the slices are as long as was asserted, `taps` lie inside, and `is_inner` has looked at columns.
+            // SAFETY: the plane is sound, and `is_inner` has looked at the columns.
             unsafe {
-                let row = Row {
+                let row = plane.row(s, y, columns);
+                let at = At {
                     window,
-                    width,
-                    taps: taps.len(),
-                    input: plane.input.as_ptr().add(top * width * S::LANES),
-                    weights: plane.weights.as_ptr().add(weights),
-                    bias: plane.bias.as_ptr(),
-                    bounds: plane.bounds,
-                    output: plane.output.as_mut_ptr().add(y * columns * S::LANES),
+                    width: size[1],
                 };
-                // Three loops: one with two ways through it would keep the sums in memory where they meet.
-                for x in starts.clone().take(first) {
-                    row.tile::<S, WIDTH, KERNEL, STRIDE, true>(s, x);
+                // Two loops: one with two ways through it would keep the sums in memory where they meet.
+                let last = starts.clone().skip(first + inner);
+                for x in starts.clone().take(first).chain(last) {
+                    at.tile::<S, _, WIDTH, KERNEL, STRIDE, true>(s, &row, x);
                 }
                 for x in starts.clone().skip(first).take(inner) {
-                    row.tile::<S, WIDTH, KERNEL, STRIDE, false>(s, x);
-                }
-                for x in starts.clone().skip(first + inner) {
-                    row.tile::<S, WIDTH, KERNEL, STRIDE, true>(s, x);
+                    at.tile::<S, _, WIDTH, KERNEL, STRIDE, false>(s, &row, x);
                 }
             }
         }
     }
 }
 
-/// What the tiles of a row of output work on.
-struct Row {
+/// Where taps lie.
+#[derive(Clone, Copy)]
+struct At {
     window: Window,
     /// Columns of the input.
     width: usize,
-    /// Rows of taps that lie inside.
-    taps: usize,
-    /// The first of them, in the input and in the weights.
-    input: *const f32,
-    weights: *const f32,
-    bias: *const f32,
-    bounds: (f32, f32),
-    output: *mut f32,
 }
 
-impl Row {
+impl At {
     /// The tile from column `x` of the output on.
     ///
     /// # Safety
-    /// The pointers reach as far as the sizes say; where it is not `BORDERING`, all columns of its taps lie inside.
+    /// The row has these columns; where it is not `BORDERING`, all columns of the tile's taps lie inside.
     #[inline(always)]
     unsafe fn tile<
         S: Simd,
+        R: Row<S>,
         const WIDTH: usize,
         const KERNEL: usize,
         const STRIDE: usize,
         const BORDERING: bool,
     >(
-        &self,
+        self,
         s: S,
+        row: &R,
         x: usize,
     ) {
-        let window = &self.window;
+        let window = self.window;
         let stride = if KERNEL == 0 {
             window.stride[1]
         } else {
             STRIDE
         };
-        let kernel = if KERNEL == 0 {
-            window.kernel[1]
-        } else {
-            KERNEL
-        };
-        let step = self.width * window.dilation[0] * S::LANES;
         // Wraps below zero.
         let left = (x * stride).wrapping_sub(window.before[1]);
-        let is_inside = |column: usize| !BORDERING || column < self.width;
-        // SAFETY: only columns that are inside are loaded; the rest is the caller's promise.
+        let beyond = row.beyond(s);
+        // SAFETY: only columns that are inside are read; the rest is the caller's promise.
         unsafe {
-            let mut sums = [s.load(self.bias); WIDTH];
-            for tap in 0..self.taps {
-                let row = self.input.add(tap * step);
-                let load = |column: usize| s.load(row.add(column * S::LANES));
-                let weights = self.weights.add(tap * kernel * S::LANES);
+            let column = |line: usize, column: usize| {
+                if !BORDERING || column < self.width {
+                    Some(row.column(s, line, column))
+                } else {
+                    beyond
+                }
+            };
+            let mut sums = [row.start(s); WIDTH];
+            for line in 0..row.lines() {
                 if KERNEL == 0 {
-                    for tap in 0..kernel {
-                        let w = s.load(weights.add(tap * S::LANES));
+                    for tap in 0..window.kernel[1] {
+                        let w = row.weights(s, line, tap);
                         let left = left.wrapping_add(tap * window.dilation[1]);
                         for (p, sum) in sums.iter_mut().enumerate() {
-                            let column = left.wrapping_add(p * stride);
-                            if is_inside(column) {
-                                *sum = s.mul_add(load(column), w, *sum);
+                            if let Some(x) = column(line, left.wrapping_add(p * stride)) {
+                                *sum = row.add_product(s, x, w, *sum);
                             }
                         }
                     }
@@ -185,18 +178,18 @@ impl Row {
                 }
                 let mut w = [s.splat(0.0); KERNEL];
                 for (tap, w) in w.iter_mut().enumerate() {
-                    *w = s.load(weights.add(tap * S::LANES));
+                    *w = row.weights(s, line, tap);
                 }
-                // Each column is loaded once, for all outputs that see it. They are named: a loop over them is not
-                // always unrolled, and the sums would lie in memory.
+                // Each column is read once, for all outputs that see it. They are named: a loop over them is not always
+                // unrolled, and the sums would lie in memory.
                 macro_rules! columns {
                     ($($at:literal)*) => {$(
-                        let column = left.wrapping_add($at);
-                        if $at < (WIDTH - 1) * STRIDE + KERNEL && is_inside(column) {
-                            let x = load(column);
+                        if $at < (WIDTH - 1) * STRIDE + KERNEL
+                            && let Some(x) = column(line, left.wrapping_add($at))
+                        {
                             for (p, sum) in sums.iter_mut().enumerate() {
                                 if $at >= p * STRIDE && $at - p * STRIDE < KERNEL {
-                                    *sum = s.mul_add(x, w[$at - p * STRIDE], *sum);
+                                    *sum = row.add_product(s, x, w[$at - p * STRIDE], *sum);
                                 }
                             }
                         }
@@ -204,11 +197,7 @@ impl Row {
                 }
                 columns!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18);
             }
-            let (low, high) = (s.splat(self.bounds.0), s.splat(self.bounds.1));
-            for (p, &sum) in sums.iter().enumerate() {
-                let sum = s.min(high, s.max(low, sum));
-                s.store(self.output.add((x + p) * S::LANES), sum);
-            }
+            row.finish(s, x, sums);
         }
     }
 }

@@ -1,9 +1,10 @@
 use std::arch::aarch64::{
     float32x4_t, vabsq_f32, vaddq_f32, vaddq_s32, vbslq_f32, vcvtnq_s32_f32, vcvtq_f32_s32,
     vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u32, veorq_u8, vfmaq_f32, vget_low_s8,
-    vld1q_f32, vmaxq_f32, vminq_f32, vmull_high_s8, vmull_s8, vmulq_f32, vpaddlq_s8, vpaddlq_s16,
-    vpaddq_s32, vreinterpretq_f32_s32, vreinterpretq_s8_f32, vreinterpretq_s8_u8,
-    vreinterpretq_s32_f32, vreinterpretq_u8_f32, vrndnq_f32, vshlq_n_s32, vst1q_f32, vsubq_f32,
+    vld1q_f32, vld1q_u8, vld1q_u32, vmaxq_f32, vminq_f32, vmull_high_s8, vmull_s8, vmulq_f32,
+    vpaddlq_s8, vpaddlq_s16, vpaddq_s32, vqtbl1q_u8, vreinterpretq_f32_s32, vreinterpretq_f32_u8,
+    vreinterpretq_s8_f32, vreinterpretq_s8_u8, vreinterpretq_s32_f32, vreinterpretq_u8_f32,
+    vreinterpretq_u8_u32, vrndnq_f32, vshlq_n_s32, vst1q_f32, vsubq_f32,
 };
 
 use super::{Simd, Task};
@@ -110,6 +111,15 @@ impl Simd for Neon {
         unsafe {
             let numbers = from.cast::<[u8; 4]>().read().map(f32::from);
             vld1q_f32(numbers.as_ptr())
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_quads(self, from: [*const u8; 4]) -> float32x4_t {
+        unsafe {
+            let rows = from.map(|from| from.cast::<u32>().read_unaligned());
+            let order = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
+            let rows = vreinterpretq_u8_u32(vld1q_u32(rows.as_ptr()));
+            vreinterpretq_f32_u8(vqtbl1q_u8(rows, vld1q_u8(order.as_ptr())))
         }
     }
     #[inline(always)]

@@ -98,6 +98,12 @@ impl Simd for Portable {
         unsafe { from.cast::<[u8; 4]>().read() }.map(f32::from)
     }
     #[inline(always)]
+    unsafe fn load_quads(self, from: [*const u8; 4]) -> [f32; 4] {
+        // SAFETY: the caller's promise; bytes are aligned anywhere.
+        let rows = from.map(|from| unsafe { from.cast::<[u8; 4]>().read() });
+        from_fn(|lane| f32::from_le_bytes(rows.map(|row| row[lane])))
+    }
+    #[inline(always)]
     unsafe fn store_bytes(self, to: *mut u8, v: [f32; 4]) {
         // SAFETY: the caller's promise; bytes are aligned anywhere.
         unsafe { to.cast::<[u8; 4]>().write(v.map(|x| x as u8)) };

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use dunlin_kernels::{Activation, IntegerConv, Steps};
+use dunlin_kernels::{self as kernels, Activation, IntegerConv, Steps};
 use tract_onnx::prelude::{OutletId, TractResult, TypedNode};
 use tract_onnx::tract_core::internal::tvec;
+use tract_onnx::tract_core::ops::TypedOp;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::math::Add;
 
@@ -13,6 +14,7 @@ use crate::ops::chain::{Chain, only_reader};
 use crate::ops::fake_quantize::{self, FakeQuantize};
 use crate::ops::grid::Grid;
 use crate::ops::integer_convolution::IntegerConvolution;
+use crate::ops::integer_depthwise::IntegerDepthwise;
 use crate::ops::steps::{FromBytes, SumOfBytes, ToBytes};
 use crate::ops::window::{Found, Kernel};
 
@@ -39,29 +41,58 @@ impl Blocking<'_> {
         mut grid: Grid,
         bias: OutletId,
     ) -> TractResult<bool> {
-        let (Kernel::Dense(conv), Some(&(input, steps))) =
-            (&found.kernel, self.bytes.get(&found.input))
-        else {
+        let Some(&(input, steps)) = self.bytes.get(&found.input) else {
             return Ok(false);
         };
         let isa = self.isa;
-        let mut conv = IntegerConv {
-            conv: conv.clone(),
-            zero: steps.zero_byte(),
-            output: None,
-        };
-        conv.conv.activation = chain.activation;
-        if !conv.is_supported(isa) {
-            return Ok(false);
-        }
         let quantizer = only_reader(self.old, chain.end).and_then(|node| {
             let steps = fake_quantize::steps(self.old, node)?.bytes()?;
             chain.activation.is_bounded().then_some((node, steps))
         });
-        conv.output = quantizer.map(|(_, steps)| steps);
+        let zero = steps.zero_byte();
+        let residual = chain.residual.is_some();
+        let op: Box<dyn TypedOp>;
+        let (weights, offsets);
+        match (&found.kernel, quantizer) {
+            (Kernel::Dense(conv), _) => {
+                let mut conv = IntegerConv {
+                    conv: conv.clone(),
+                    zero,
+                    output: quantizer.map(|(_, steps)| steps),
+                };
+                conv.conv.activation = chain.activation;
+                if !conv.is_supported(isa) {
+                    return Ok(false);
+                }
+                (weights, offsets) = (
+                    conv.arrange(isa, &grid.steps),
+                    conv.offsets(isa, &grid.steps),
+                );
+                op = Box::new(IntegerConvolution {
+                    isa,
+                    conv,
+                    residual,
+                });
+            }
+            (Kernel::Depthwise(depthwise), Some((_, output))) => {
+                let mut convolution = kernels::IntegerDepthwise {
+                    depthwise: depthwise.clone(),
+                    zero,
+                    output,
+                };
+                convolution.depthwise.activation = chain.activation;
+                if !convolution.is_supported() {
+                    return Ok(false);
+                }
+                (weights, offsets) = (
+                    convolution.arrange(isa, &grid.steps),
+                    convolution.offsets(isa, &grid.steps),
+                );
+                op = Box::new(IntegerDepthwise { isa, convolution });
+            }
+            _ => return Ok(false),
+        }
         let name = &*self.old.node(chain.end.node).name;
-        let weights = conv.arrange(isa, &grid.steps);
-        let offsets = conv.offsets(isa, &grid.steps);
         for (at, scale) in grid.scales.iter_mut().enumerate() {
             *scale *= steps.scale * chain.scale.as_ref().map_or(1.0, |scale| scale[at]);
         }
@@ -75,12 +106,6 @@ impl Blocking<'_> {
         if let Some(residual) = chain.residual {
             inputs.push(self.blocked(residual, found.output.channels)?);
         }
-        let residual = chain.residual.is_some();
-        let op = IntegerConvolution {
-            isa,
-            conv,
-            residual,
-        };
         let output = self.wire(name, op, &inputs)?;
         if let Some((node, steps)) = quantizer {
             self.taken.insert(node.id);
@@ -139,13 +164,14 @@ impl Blocking<'_> {
     fn multiplies_bytes(&self, node: usize) -> bool {
         let found = Found::new(self.old, self.old.node(node), self.isa);
         let Some(found) = found else { return false };
-        let Kernel::Dense(conv) = &found.kernel else {
-            return false;
+        let reads = match &found.kernel {
+            // So few channels are read where they lie, as numbers.
+            Kernel::Dense(conv) => conv.groups > 1 || conv.inputs > self.isa.lanes() / 2,
+            Kernel::Depthwise(_) => true,
+            Kernel::Grouped(..) => false,
         };
-        // So few channels are read where they lie, as numbers.
-        let few = conv.groups == 1 && conv.inputs <= self.isa.lanes() / 2;
-        let weights = found.constants().ok().filter(|_| !few);
-        weights.is_some_and(|(weights, _)| Grid::of(&weights, conv.outputs).is_some())
+        let weights = found.constants().ok().filter(|_| reads);
+        weights.is_some_and(|(weights, _)| Grid::of(&weights, found.output.channels).is_some())
     }
 
     /// Whether a node adds to a value that is there in bytes.

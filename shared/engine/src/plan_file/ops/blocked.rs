@@ -10,8 +10,8 @@ use tract_onnx::tract_core::internal::Op;
 use crate::error::{Error, Result};
 use crate::ops::{
     Affine, BlockedPool, Convolution, DepthwiseConvolution, DynamicQuantize, FakeQuantize,
-    FromBlocked, FromBytes, IntegerConvolution, IntegerProduct, MatrixProduct, SumOfBytes,
-    ToBlocked, ToBytes,
+    FromBlocked, FromBytes, IntegerConvolution, IntegerDepthwise, IntegerProduct, MatrixProduct,
+    SumOfBytes, ToBlocked, ToBytes,
 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,7 @@ enum Work {
         steps: Steps,
     },
     MatrixProduct(kernels::Product),
+    IntegerDepthwise(kernels::IntegerDepthwise),
 }
 
 impl Blocked {
@@ -84,6 +85,8 @@ impl Blocked {
             let conv = op.conv.clone();
             let residual = op.residual;
             (op.isa, Work::IntegerConvolution { conv, residual })
+        } else if let Some(op) = op.downcast_ref::<IntegerDepthwise>() {
+            (op.isa, Work::IntegerDepthwise(op.convolution.clone()))
         } else if let Some(op) = op.downcast_ref::<MatrixProduct>() {
             (op.isa, Work::MatrixProduct(op.product))
         } else if let Some(op) = op.downcast_ref::<ToBytes>() {
@@ -168,6 +171,17 @@ impl Blocked {
                     isa,
                     conv: conv.clone(),
                     residual: *residual,
+                })
+            }
+            Work::IntegerDepthwise(convolution) => {
+                let plain = &convolution.depthwise;
+                window(&plain.window, plain.size, plain.channels)?;
+                if !convolution.is_supported() {
+                    return Err(strange());
+                }
+                Box::new(IntegerDepthwise {
+                    isa,
+                    convolution: convolution.clone(),
                 })
             }
             &Work::MatrixProduct(product) => {
