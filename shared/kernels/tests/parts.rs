@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use dunlin_kernels::{
-    Activation, Conv, Depthwise, IntegerConv, IntegerOperands, IntegerOutput, Isa, Operands, Steps,
-    Window,
+    Activation, Conv, Depthwise, IntegerConv, IntegerDepthwise, IntegerDepthwiseOperands,
+    IntegerOperands, IntegerOutput, Isa, Operands, Steps, Window,
 };
 use fastrand::Rng;
 
@@ -145,6 +145,57 @@ fn of_bytes() {
                 residual: None,
                 output: IntegerOutput::Bytes(&mut output),
                 scratch: &mut vec![0.0; part.scratch_len(isa)],
+            };
+            part.run(isa, operands);
+            output
+        };
+        let whole = run(&(0..all));
+        assert!(
+            whole.iter().any(|&byte| byte > 130),
+            "{isa}: it does something"
+        );
+        for blocks in halves(all) {
+            assert_eq!(run(&blocks), some(&whole, all, &blocks), "{isa} {blocks:?}");
+        }
+    }
+}
+
+#[test]
+fn of_channels_of_bytes() {
+    let mut rng = Rng::with_seed(4);
+    for isa in isas() {
+        let convolution = IntegerDepthwise {
+            depthwise: Depthwise {
+                channels: CONV.outputs,
+                size: CONV.size,
+                window: CONV.window,
+                activation: CONV.activation,
+            },
+            zero: 128,
+            output: Steps {
+                scale: 0.1,
+                zero: 120.0,
+                range: [0.0, 255.0],
+            },
+        };
+        let len = convolution.depthwise.input_len(isa);
+        let input: Vec<u8> = (0..len).map(|_| rng.u8(..)).collect();
+        let weights: Vec<i8> = (0..CONV.outputs * 9).map(|_| rng.i8(..)).collect();
+        let offsets = convolution.offsets(isa, &weights);
+        let weights = convolution.arrange(isa, &weights);
+        let all = isa.blocks(CONV.outputs);
+        let factor = vec![0.001; all * isa.lanes()];
+        let bias = numbers(&mut rng, all * isa.lanes());
+        let run = |blocks: &Range<usize>| {
+            let part = convolution.part(isa, blocks);
+            let mut output = vec![0; part.depthwise.output_len(isa)];
+            let operands = IntegerDepthwiseOperands {
+                input: some(&input, all, blocks),
+                weights: some(&weights, all, blocks),
+                offsets: some(&offsets, all, blocks),
+                factor: some(&factor, all, blocks),
+                bias: some(&bias, all, blocks),
+                output: &mut output,
             };
             part.run(isa, operands);
             output
