@@ -4,9 +4,9 @@
     .venv/bin/python tests/models/fetch.py
     .venv/bin/python tests/bench/scaling.py [MODEL...] [--rounds 3] [--seconds 0.5] [--threads 2] [--write]
 
-Threads share the large nodes of a run (`--threads`), onnxruntime's beside ours. A batch is four inputs that differ, in one
-request, beside four requests; a model whose first dimension isn't free has no batch. All in turns, a fresh process each.
---write puts the table into docs/performance.md.
+Threads share the large nodes of a run (`--threads`), onnxruntime's beside ours. A batch is four inputs that differ, in
+one request, beside four requests; a model whose first dimension isn't free has no batch. All in turns, a fresh process
+each. --write puts the table into docs/performance.md.
 """
 
 import argparse
@@ -22,7 +22,17 @@ sys.path.insert(0, str(ROOT / "tests" / "bench" / "warm"))
 import report  # noqa: E402  (the path above is where the next lies)
 from engines import Failed, ours, theirs  # noqa: E402
 
-HEADS = ["Model", "one run, ms", "on {} threads", "faster", "onnxruntime", "on {} threads", "faster", "batch of 4, ms", "/ 4 runs"]
+HEADS = [
+    "Model",
+    "one run, ms",
+    "on {} threads",
+    "faster",
+    "onnxruntime",
+    "on {} threads",
+    "faster",
+    "batch of 4, ms",
+    "/ 4 runs",
+]
 WARM_UP, BATCH = 3, 4
 
 
@@ -111,8 +121,8 @@ def main(given):
     heads = [head.format(given.threads) for head in HEADS]
     text = "\n\n".join(
         [
-            f"{report.machine()}. Medians of {given.rounds} rounds of {given.seconds:g} s, of ONNX files; a ratio is the "
-            "median of the rounds' ratios. Single runs and batches on one thread, on core "
+            f"{report.machine()}. Medians of {given.rounds} rounds of {given.seconds:g} s, of ONNX files; a ratio is "
+            "the median of the rounds' ratios. Single runs and batches on one thread, on core "
             f"{given.core}. For threads more than 1 is better, for a batch less than 1.",
             report.table(heads, [*(row.cells() for row in rows), last]),
             *(["Not measured:", "\n".join(missing)] if missing else []),

@@ -31,7 +31,9 @@ def faults(value, kind, at=""):
     model = getattr(kserve.models, kind, None) or getattr(kubernetes.client.models, kind)
     fields = {written: model.openapi_types[name] for name, written in model.attribute_map.items()}
     unknown = [f"{at}: {kind} has no {key}" for key in value if key not in fields]
-    known = [fault for key, item in value.items() if key in fields for fault in faults(item, fields[key], f"{at}.{key}")]
+    known = [
+        fault for key, item in value.items() if key in fields for fault in faults(item, fields[key], f"{at}.{key}")
+    ]
     return unknown + known
 
 

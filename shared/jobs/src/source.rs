@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use dunlin_storage::{ObjectMeta, Store};
 use tokio::runtime::Handle;
 
@@ -39,11 +39,12 @@ impl Source {
         if start == end {
             return Ok(Bytes::new());
         }
+        let ObjectMeta { key, etag, .. } = &self.meta;
         let get = self
             .store
-            .get_range(&self.meta.key, start..end, Some(&self.meta.etag));
-        let object = self.runtime.block_on(get).map_err(io::Error::other)?;
-        Ok(object.bytes)
+            .get_range(key, start..end, Some(etag), BytesMut::new());
+        let (_, bytes) = self.runtime.block_on(get).map_err(io::Error::other)?;
+        Ok(bytes.freeze())
     }
 
     /// All from `start`, fetched in pieces of `piece` bytes.

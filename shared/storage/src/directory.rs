@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use self::files::Files;
 use crate::key::{check_prefix, folder_prefix};
@@ -101,20 +101,15 @@ impl Store for DirectoryStore {
         .await
     }
 
-    async fn get_start(&self, key: &ObjectKey, length: u64) -> Result<Object> {
-        let key = key.clone();
-        self.blocking(move |files| files.get_start(&key, length))
-            .await
-    }
-
     async fn get_range(
         &self,
         key: &ObjectKey,
         range: Range<u64>,
         if_match: Option<&ETag>,
-    ) -> Result<Object> {
+        room: BytesMut,
+    ) -> Result<(ObjectMeta, BytesMut)> {
         let (key, etag) = (key.clone(), if_match.cloned());
-        self.blocking(move |files| files.get_range(&key, range, etag.as_ref()))
+        self.blocking(move |files| files.get_range(&key, range, etag.as_ref(), room))
             .await
     }
 

@@ -2,8 +2,9 @@
 
 mod hedge;
 
+use std::mem::{replace, take};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -12,10 +13,14 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 pub use self::hedge::Hedge;
 use self::hedge::Pace;
-use crate::{ETag, Error, ErrorKind, Object, ObjectKey, ObjectMeta, Progress, Result, Store};
+use crate::{ETag, Error, ErrorKind, ObjectKey, ObjectMeta, Progress, Result, Store};
 
 /// From which size on bytes are hashed where it may block.
 const HASHED_ASIDE: usize = 128 << 10;
+
+/// Objects up to this size are believed to have the size that they should: room for a larger one is made when its first
+/// part is there.
+const AT_ONCE: u64 = 128 << 20;
 
 /// How [`download`] works.
 #[derive(Clone)]
@@ -83,11 +88,14 @@ pub async fn download(
     options: &DownloadOptions,
 ) -> Result<Download> {
     let pace = Arc::new(Pace::new(options.hedge, options.window));
+    let thought = options
+        .size
+        .filter(|&size| size <= AT_ONCE.min(options.limit));
     // An empty object has a first part, too: it tells the size.
-    let thought = options.size.unwrap_or_default().max(1);
-    let mut parts = parts(store, key, 0..thought, None, options, &pace);
-    let first = parts.try_next().await?;
-    let Some(Object { meta, bytes: first }) = first else {
+    let thought = thought.unwrap_or_default().max(1);
+    let (mut whole, room) = Whole::new(options.size.map_or(0, |_| thought));
+    let mut parts = parts(store, key, 0..thought, None, room, options, &pace);
+    let Some((meta, mut first)) = parts.try_next().await? else {
         unreachable!("there is a first part");
     };
     if meta.size > options.limit {
@@ -96,13 +104,18 @@ pub async fn download(
         return Err(Error::new(ErrorKind::TooLarge, "download", object, reason));
     }
     if meta.size != thought {
-        let rest = first.len() as u64..meta.size;
-        parts = self::parts(store, key, rest, Some(&meta.etag), options, &pace);
+        let start = first.len() as u64;
+        let mut room;
+        (whole, room) = Whole::new(meta.size);
+        let rest = room.split_off(first.len());
+        room.extend_from_slice(&first);
+        first = room;
+        let range = start..meta.size;
+        parts = self::parts(store, key, range, Some(&meta.etag), rest, options, &pace);
     }
-    let mut whole = Whole::new(meta.size);
     whole = whole.add(first, options.progress.as_ref()).await?;
-    while let Some(part) = parts.try_next().await? {
-        if part.meta.etag != meta.etag {
+    while let Some((of_part, part)) = parts.try_next().await? {
+        if of_part.etag != meta.etag {
             let object = format!("{}/{key}", store.url());
             let reason = "it has been replaced";
             return Err(Error::new(
@@ -112,7 +125,7 @@ pub async fn download(
                 reason,
             ));
         }
-        whole = whole.add(part.bytes, options.progress.as_ref()).await?;
+        whole = whole.add(part, options.progress.as_ref()).await?;
     }
     drop(parts);
     let (bytes, sha256) = whole.finish();
@@ -128,34 +141,38 @@ pub async fn download(
     })
 }
 
-/// The parts of a range, in order, as many at a time as the window has.
+/// A part, and what the store tells of the whole object.
+type Part = (ObjectMeta, BytesMut);
+
+/// The parts of a range, in order, as many at a time as the window has, each in its place in `room`.
 fn parts(
     store: &Arc<dyn Store>,
     key: &ObjectKey,
     range: Range<u64>,
     if_match: Option<&ETag>,
+    mut room: BytesMut,
     options: &DownloadOptions,
     pace: &Arc<Pace>,
-) -> impl Stream<Item = Result<Object>> + Unpin + Send + use<> {
+) -> impl Stream<Item = Result<Part>> + Unpin + Send + use<> {
     let part_bytes = options.part_bytes.max(1);
     let (store, key, if_match) = (Arc::clone(store), key.clone(), if_match.cloned());
     let pace = Arc::clone(pace);
-    stream::iter(ranges(range.start, range.end, part_bytes))
+    stream::iter(ranges(range, part_bytes))
         .map(move |range| {
             let (store, key, if_match) = (Arc::clone(&store), key.clone(), if_match.clone());
             let pace = Arc::clone(&pace);
+            let length = (range.end - range.start) as usize;
+            let behind = room.split_off(length.min(room.capacity()));
+            // The first request has the place; a second one of a straggling part has none.
+            let place = Mutex::new(replace(&mut room, behind));
             // Tasks, so that parts are decrypted on all cores.
             Aborting(tokio::spawn(async move {
                 let part = || {
                     let (store, key, if_match) =
                         (Arc::clone(&store), key.clone(), if_match.clone());
                     let range = range.clone();
-                    async move {
-                        match range.start {
-                            0 => store.get_start(&key, part_bytes).await,
-                            _ => store.get_range(&key, range, if_match.as_ref()).await,
-                        }
-                    }
+                    let place = take(&mut *place.lock().unwrap_or_else(PoisonError::into_inner));
+                    async move { store.get_range(&key, range, if_match.as_ref(), place).await }
                 };
                 pace.hedged(part).await
             }))
@@ -164,41 +181,47 @@ fn parts(
         .buffered(options.window.max(1))
 }
 
-/// The ranges from `start` to `size`, `part` bytes each.
-fn ranges(start: u64, size: u64, part: u64) -> impl Iterator<Item = Range<u64>> + Send {
-    (start..size)
+/// A range in parts of so many bytes, the first of which is a whole one, whatever the range.
+fn ranges(range: Range<u64>, part: u64) -> impl Iterator<Item = Range<u64>> + Send {
+    let Range { start, end } = range;
+    let end = if start == 0 { end.max(part) } else { end };
+    (start..end)
         .step_by(usize::try_from(part).unwrap_or(usize::MAX))
-        .map(move |from| from..size.min(from.saturating_add(part)))
+        .map(move |from| from..end.min(from.saturating_add(part)))
 }
 
 /// The object as far as it has come, and the digest of that.
 struct Whole {
-    size: u64,
-    bytes: Joined,
+    /// The object, behind `skip` bytes that align it.
+    bytes: BytesMut,
+    skip: usize,
     digest: Sha256,
 }
 
-enum Joined {
-    /// The one part of a small object is kept as it came.
-    Whole(Bytes),
-    /// The object, after so many bytes that align it.
-    Growing(BytesMut, usize),
-}
-
-/// A joined object begins at a multiple of this, so that numbers in it can be read where they lie.
+/// An object begins at a multiple of this, so that numbers in it can be read where they lie.
 const ALIGN: usize = 64;
 
 impl Whole {
-    fn new(size: u64) -> Self {
-        Self {
-            size,
-            bytes: Joined::Whole(Bytes::new()),
-            digest: Sha256::new(),
-        }
+    /// Nothing yet, and right behind it room for so many bytes.
+    fn new(size: u64) -> (Self, BytesMut) {
+        let mut bytes = BytesMut::with_capacity(size as usize + ALIGN);
+        // Never none: what is empty can't be joined to its room.
+        let skip = ALIGN - bytes.as_ptr() as usize % ALIGN;
+        bytes.resize(skip, 0);
+        let room = bytes.split_off(skip);
+        let digest = Sha256::new();
+        (
+            Self {
+                bytes,
+                skip,
+                digest,
+            },
+            room,
+        )
     }
 
-    /// Appends the next part.
-    async fn add(self, part: Bytes, progress: Option<&Progress>) -> Result<Self> {
+    /// Appends the next part: where it came in its place, without a copy.
+    async fn add(self, part: BytesMut, progress: Option<&Progress>) -> Result<Self> {
         let length = part.len();
         let added = if length < HASHED_ASIDE {
             self.add_blocking(part)
@@ -221,31 +244,21 @@ impl Whole {
         Ok(added)
     }
 
-    fn add_blocking(mut self, part: Bytes) -> Self {
+    fn add_blocking(mut self, part: BytesMut) -> Self {
         self.digest.update(&part);
-        self.bytes = match self.bytes {
-            Joined::Whole(_) if part.len() as u64 == self.size => Joined::Whole(part),
-            Joined::Whole(before) => {
-                let mut joined = BytesMut::with_capacity(self.size as usize + ALIGN);
-                let skip = joined.as_ptr().align_offset(ALIGN);
-                joined.resize(skip, 0);
-                joined.extend_from_slice(&before);
-                joined.extend_from_slice(&part);
-                Joined::Growing(joined, skip)
-            }
-            Joined::Growing(mut joined, skip) => {
-                joined.extend_from_slice(&part);
-                Joined::Growing(joined, skip)
-            }
-        };
+        self.bytes.unsplit(part);
         self
     }
 
     fn finish(self) -> (Bytes, [u8; 32]) {
-        let bytes = match self.bytes {
-            Joined::Whole(bytes) => bytes,
-            Joined::Growing(joined, skip) => joined.freeze().slice(skip..),
-        };
+        let mut bytes = self.bytes.freeze().slice(self.skip..);
+        if bytes.as_ptr() as usize % ALIGN != 0 {
+            // A part that was asked for again has moved everything.
+            let (mut whole, mut room) = Self::new(bytes.len() as u64);
+            room.extend_from_slice(&bytes);
+            whole.bytes.unsplit(room);
+            bytes = whole.bytes.freeze().slice(whole.skip..);
+        }
         (bytes, self.digest.finalize().into())
     }
 }
@@ -274,14 +287,14 @@ mod tests {
 
     #[test]
     fn ranges_cover_all_once() {
-        for (start, size, part, wanted) in [
-            (0, 0, 5, vec![]),
-            (5, 5, 5, vec![]),
-            (5, 11, 5, vec![5..10, 10..11]),
-            (5, 15, 5, vec![5..10, 10..15]),
-            (0, 3, 2, vec![0..2, 2..3]),
+        for (range, part, wanted) in [
+            (0..1, 5, vec![0..5]),
+            (5..5, 5, vec![]),
+            (5..11, 5, vec![5..10, 10..11]),
+            (5..15, 5, vec![5..10, 10..15]),
+            (0..3, 2, vec![0..2, 2..3]),
         ] {
-            assert_eq!(ranges(start, size, part).collect::<Vec<_>>(), wanted);
+            assert_eq!(ranges(range, part).collect::<Vec<_>>(), wanted);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::key::{check_prefix, folder_prefix};
 use crate::retry::{Fault, run};
@@ -104,20 +104,22 @@ impl Store for S3Store {
             .await
     }
 
-    async fn get_start(&self, key: &ObjectKey, length: u64) -> Result<Object> {
-        self.run("get", key, length, |_| self.try_get_start(key, length))
-            .await
-    }
-
     async fn get_range(
         &self,
         key: &ObjectKey,
         range: Range<u64>,
         if_match: Option<&ETag>,
-    ) -> Result<Object> {
+        room: BytesMut,
+    ) -> Result<(ObjectMeta, BytesMut)> {
+        let mut room = Some(room);
         let length = range.end.saturating_sub(range.start);
         self.run("get", key, length, |_| {
-            self.try_get_range(key, range.clone(), if_match)
+            self.try_get_range(
+                key,
+                range.clone(),
+                if_match,
+                room.take().unwrap_or_default(),
+            )
         })
         .await
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::{ObjectKey, Result};
 
@@ -50,7 +50,7 @@ pub struct ObjectMeta {
 pub struct Object {
     /// What the store tells about it.
     pub meta: ObjectMeta,
-    /// Its bytes: all of them, or those that were asked for.
+    /// All its bytes.
     pub bytes: Bytes,
 }
 
@@ -84,19 +84,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Like [`get`](Self::get), but `None` if the object still has this `ETag`.
     async fn get_if_changed(&self, key: &ObjectKey, etag: &ETag) -> Result<Option<Object>>;
 
-    /// The first `length` bytes (fewer if the object is smaller), and the whole object's
-    /// description: one request where a `head` and a `get_range` would be two.
-    async fn get_start(&self, key: &ObjectKey, length: u64) -> Result<Object>;
-
-    /// The bytes of `range`, of which there is at least one and all must exist, and the whole object's
-    /// description. With `if_match`, only if the object still has this `ETag`; else
-    /// [`Precondition`](crate::ErrorKind::Precondition).
+    /// The bytes of `range`, which is not empty, as far as the object has them, and the whole object's
+    /// description: one request where a `head` and a read would be two. A range that begins behind the
+    /// last byte is an error, but for the start of an empty object. With `if_match`, only if the object
+    /// still has this `ETag`; else [`Precondition`](crate::ErrorKind::Precondition).
+    ///
+    /// The bytes come in `room`, where they fit into it and the first try succeeds: then nothing is
+    /// allocated, and nothing copied twice.
     async fn get_range(
         &self,
         key: &ObjectKey,
         range: Range<u64>,
         if_match: Option<&ETag>,
-    ) -> Result<Object>;
+        room: BytesMut,
+    ) -> Result<(ObjectMeta, BytesMut)>;
 
     /// Writes an object, telling `progress` of bytes that the store has.
     async fn put_with_progress(

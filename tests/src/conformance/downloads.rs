@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use dunlin_storage::{
     DownloadOptions, ETag, ErrorKind, Hedge, Object, ObjectKey, ObjectMeta, Progress, PutCondition,
     Result, Store, download,
@@ -229,19 +229,15 @@ impl Store for Between {
         self.store.get_if_changed(key, etag).await
     }
 
-    async fn get_start(&self, key: &ObjectKey, length: u64) -> Result<Object> {
-        self.read(key, 0).await;
-        self.store.get_start(key, length).await
-    }
-
     async fn get_range(
         &self,
         key: &ObjectKey,
         range: Range<u64>,
         etag: Option<&ETag>,
-    ) -> Result<Object> {
+        room: BytesMut,
+    ) -> Result<(ObjectMeta, BytesMut)> {
         self.read(key, range.start).await;
-        self.store.get_range(key, range, etag).await
+        self.store.get_range(key, range, etag, room).await
     }
 
     async fn put_with_progress(

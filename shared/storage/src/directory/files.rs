@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::lock::lock;
 use super::path_of;
@@ -64,30 +64,28 @@ impl Files {
         Ok(Object { meta, bytes })
     }
 
-    pub(super) fn get_start(&self, key: &ObjectKey, length: u64) -> Result<Object> {
-        let (file, meta) = self.open(key)?;
-        let bytes = self.read(key, &file, meta.size.min(length))?;
-        Ok(Object { meta, bytes })
-    }
-
     pub(super) fn get_range(
         &self,
         key: &ObjectKey,
         range: Range<u64>,
         etag: Option<&ETag>,
-    ) -> Result<Object> {
+        mut room: BytesMut,
+    ) -> Result<(ObjectMeta, BytesMut)> {
         let (mut file, meta) = self.open(key)?;
         if etag.is_some_and(|etag| meta.etag != *etag) {
             return Err(self.error(ErrorKind::Precondition, "read", key, "it has been replaced"));
         }
-        if range.is_empty() || range.end > meta.size {
+        if range.is_empty() || range.start > 0 && range.start >= meta.size {
             let reason = format!("bytes {range:?} were asked for, it has {}", meta.size);
             return Err(self.error(ErrorKind::Other, "read", key, reason));
         }
+        let length = range.end.min(meta.size) - range.start;
+        room.clear();
+        room.resize(length as usize, 0);
         file.seek(SeekFrom::Start(range.start))
+            .and_then(|_| file.read_exact(&mut room))
             .map_err(|error| self.failed("read", key, error))?;
-        let bytes = self.read(key, &file, range.end - range.start)?;
-        Ok(Object { meta, bytes })
+        Ok((meta, room))
     }
 
     pub(super) fn put(

@@ -62,75 +62,58 @@ impl S3Store {
         }
     }
 
-    pub(super) async fn try_get_start(
+    pub(super) async fn try_get_range(
         &self,
         key: &ObjectKey,
-        length: u64,
-    ) -> Result<Object, Fault> {
-        let empty = |meta| Object {
-            meta,
-            bytes: Bytes::new(),
-        };
-        if length == 0 {
-            return self.try_head(key).await.map(|head| empty(head.meta));
+        range: Range<u64>,
+        etag: Option<&ETag>,
+        mut room: BytesMut,
+    ) -> Result<(ObjectMeta, BytesMut), Fault> {
+        if range.is_empty() {
+            return Err(Fault::new(ErrorKind::Other, "a range has a byte at least"));
         }
         let request = self
             .get_request(key)
-            .range(format!("bytes=0-{}", length - 1));
+            .range(format!("bytes={}-{}", range.start, range.end - 1))
+            .set_if_match(etag.map(|etag| etag.as_str().to_owned()));
         let answer = match self.answer(0, request.send()).await? {
             Ok(answer) => answer,
             // No range is within an empty object.
-            Err(error) if status(&error) == 416 => {
+            Err(error) if status(&error) == 416 && range.start == 0 => {
                 let meta = self.try_head(key).await?.meta;
                 return if meta.size == 0 {
-                    Ok(empty(meta))
+                    Ok((meta, room))
                 } else {
                     Err(fault(error))
                 };
             }
             Err(error) => return Err(fault(error)),
         };
-        let meta = of_whole(key, &answer)?;
-        let bytes = self.body(answer.body, meta.size.min(length)).await?;
-        Ok(Object { meta, bytes })
-    }
-
-    pub(super) async fn try_get_range(
-        &self,
-        key: &ObjectKey,
-        range: Range<u64>,
-        etag: Option<&ETag>,
-    ) -> Result<Object, Fault> {
-        if range.is_empty() {
-            return Err(Fault::new(ErrorKind::Other, "a range has a byte at least"));
-        }
-        let bytes = format!("bytes={}-{}", range.start, range.end - 1);
-        let request = self.get_request(key).range(bytes);
-        let request = request.set_if_match(etag.map(|etag| etag.as_str().to_owned()));
-        let answer = self.answer(0, request.send()).await?.map_err(fault)?;
-        let meta = of_whole(key, &answer)?;
+        let size = match answer.content_range() {
+            Some(range) => range
+                .rsplit('/')
+                .next()
+                .and_then(|total| total.parse().ok()),
+            None if range.start > 0 => {
+                let reason = "the server does not answer ranges";
+                return Err(Fault::new(ErrorKind::Corrupt, reason));
+            }
+            None => length(&answer),
+        };
+        let meta = meta(key, size, answer.e_tag, answer.last_modified)?;
         if etag.is_some_and(|etag| meta.etag != *etag) {
             // A server that does not know If-Match.
             return Err(Fault::new(ErrorKind::Precondition, "it has been replaced"));
         }
-        if range.start > 0 && answer.content_range().is_none() {
-            return Err(Fault::new(
-                ErrorKind::Corrupt,
-                "the server does not answer ranges",
-            ));
-        }
-        let length = range.end - range.start;
-        if answer
-            .content_length()
-            .is_some_and(|got| got.unsigned_abs() < length)
-        {
-            return Err(Fault::new(
-                ErrorKind::Other,
-                format!("bytes {range:?} go beyond its end"),
-            ));
-        }
-        let bytes = self.body(answer.body, length).await?;
-        Ok(Object { meta, bytes })
+        let length = range.end.min(meta.size).saturating_sub(range.start) as usize;
+        room.clear();
+        room.reserve(length);
+        let take = |chunk: Bytes| {
+            let rest = length - room.len();
+            room.extend_from_slice(&chunk[..chunk.len().min(rest)]);
+        };
+        self.receive(answer.body, length, take).await?;
+        Ok((meta, room))
     }
 
     pub(super) async fn try_list(
@@ -199,46 +182,58 @@ impl S3Store {
     }
 
     async fn whole(&self, key: &ObjectKey, answer: GetObjectOutput) -> Result<Object, Fault> {
-        let size = answer
-            .content_length()
-            .and_then(|size| u64::try_from(size).ok());
+        let size = length(&answer);
         let meta = meta(key, size, answer.e_tag, answer.last_modified)?;
         let limit = self.options.get_limit;
         if meta.size > limit {
             let reason = format!("it has {} bytes, the limit is {limit}", meta.size);
             return Err(Fault::new(ErrorKind::TooLarge, reason));
         }
-        let bytes = self.body(answer.body, meta.size).await?;
-        Ok(Object { meta, bytes })
-    }
-
-    /// The first `length` bytes of a body.
-    async fn body(&self, mut body: ByteStream, length: u64) -> Result<Bytes, Fault> {
-        let length = length as usize;
-        let limit = self.options.stall_timeout;
+        let length = meta.size as usize;
         // A body that comes in one piece is not copied.
         let mut first = Bytes::new();
         let mut whole = BytesMut::new();
-        loop {
-            let came = first.len() + whole.len();
-            if came > length {
-                // A server that does not know ranges sends everything.
-                break;
+        let take = |chunk: Bytes| {
+            if first.is_empty() && whole.is_empty() {
+                first = chunk;
+                return;
             }
+            if whole.is_empty() {
+                whole.reserve(length);
+                whole.extend_from_slice(&first);
+            }
+            whole.extend_from_slice(&chunk);
+        };
+        self.receive(answer.body, length, take).await?;
+        let mut bytes = if whole.is_empty() {
+            first
+        } else {
+            whole.freeze()
+        };
+        bytes.truncate(length);
+        Ok(Object { meta, bytes })
+    }
+
+    /// Gives the pieces of a body as they come: `length` bytes, or more where the server doesn't know
+    /// ranges.
+    async fn receive(
+        &self,
+        mut body: ByteStream,
+        length: usize,
+        mut take: impl FnMut(Bytes),
+    ) -> Result<(), Fault> {
+        let limit = self.options.stall_timeout;
+        let mut came = 0;
+        while came <= length {
             let next = timeout(limit, body.next()).await.map_err(|_| {
                 Fault::passing(format!(
                     "silence for {limit:.0?} after {came} of {length} bytes"
                 ))
             })?;
             match next {
-                Some(Ok(chunk)) if came == 0 => first = chunk,
                 Some(Ok(chunk)) => {
-                    if whole.is_empty() {
-                        whole.reserve(length);
-                        whole.extend_from_slice(&first);
-                        first.clear();
-                    }
-                    whole.extend_from_slice(&chunk);
+                    came += chunk.len();
+                    take(chunk);
                 }
                 Some(Err(error)) => {
                     let cause = innermost(&error);
@@ -249,34 +244,19 @@ impl S3Store {
                 None => break,
             }
         }
-        let mut bytes = if whole.is_empty() {
-            first
-        } else {
-            whole.freeze()
-        };
-        if bytes.len() < length {
-            return Err(Fault::passing(format!(
-                "ended after {} of {length} bytes",
-                bytes.len()
-            )));
+        if came < length {
+            let reason = format!("ended after {came} of {length} bytes");
+            return Err(Fault::passing(reason));
         }
-        bytes.truncate(length);
-        Ok(bytes)
+        Ok(())
     }
 }
 
-/// The description of an object, from the answer to a request for a range of it.
-fn of_whole(key: &ObjectKey, answer: &GetObjectOutput) -> Result<ObjectMeta, Fault> {
-    let size = match answer.content_range() {
-        Some(range) => range
-            .rsplit('/')
-            .next()
-            .and_then(|total| total.parse().ok()),
-        None => answer
-            .content_length()
-            .and_then(|size| u64::try_from(size).ok()),
-    };
-    meta(key, size, answer.e_tag.clone(), answer.last_modified)
+/// What an answer says of its own length.
+fn length(answer: &GetObjectOutput) -> Option<u64> {
+    answer
+        .content_length()
+        .and_then(|length| u64::try_from(length).ok())
 }
 
 fn meta(
