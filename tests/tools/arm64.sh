@@ -4,12 +4,14 @@
 #   cargo build --target aarch64-unknown-linux-gnu      (in a target folder of its own: rustc is another one)
 #   cargo test  --target aarch64-unknown-linux-gnu      (under qemu, as the CPU that ARM_CPU names)
 #
-# rustc and the arm64 standard library come from Debian's backports and qemu from its stable release, unpacked into
-# DIR and never installed; the cross gcc is the host's own release, so its glibc is the one linked against. Some
-# 60 seconds and 620 MB, kept in DIR and made anew after 30 days, when Debian may have moved on.
+# rustc and the arm64 standard library come from Debian's testing, which takes a version only once all architectures have
+# it (backports don't wait), and qemu from its stable release, unpacked into DIR and never installed; the cross gcc is the
+# host's own release, so its glibc is the one linked against. Some 60 seconds and 620 MB, kept in DIR and made anew after
+# 30 days, when Debian may have moved on.
 set -euo pipefail
 dir=$(realpath -m "${1:-$(dirname "$0")/../../.arm64}")
-suite=trixie
+stable=trixie
+testing=forky
 export DEBIAN_FRONTEND=noninteractive
 
 compilers=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu)
@@ -26,18 +28,18 @@ mkdir -p "$dir"/apt/{lists/partial,archives/partial} "$dir/root"
 # A second apt, with lists, archives and state of its own, on the archive that this host itself uses.
 archive=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || true; } |
   sed -nE 's/^URIs: *//p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p' | sed -n 1p)
-for s in "$suite" "$suite-backports"; do
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $s main"
+for suite in "$stable" "$testing"; do
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $suite main"
 done >"$dir/apt/sources.list"
 options=(-q
   -o Dir::Etc::sourcelist="$dir/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
   -o Dir::Etc::preferencesparts=/dev/null -o Dir::State::status="$dir/apt/status"
   -o Dir::State::lists="$dir/apt/lists" -o Dir::Cache="$dir/apt"
-  -o APT::Architectures::=amd64 -o APT::Architectures::=arm64 -o APT::Default-Release="$suite-backports"
+  -o APT::Architectures::=amd64 -o APT::Architectures::=arm64 -o APT::Default-Release="$testing"
   -o Acquire::Languages=none -o APT::Sandbox::User=root)
 apt-get "${options[@]}" update
 apt-get "${options[@]}" install -y --no-install-recommends --download-only libstd-rust-dev
-(cd "$dir/apt/archives" && apt-get "${options[@]}" download rustc libstd-rust-dev:arm64 "qemu-user/$suite")
+(cd "$dir/apt/archives" && apt-get "${options[@]}" download rustc libstd-rust-dev:arm64 "qemu-user/$stable")
 for package in "$dir"/apt/archives/*.deb; do
   case "$package" in
     */qemu-user_*) dpkg-deb --fsys-tarfile "$package" | tar -x -C "$dir/root" ./usr/bin/qemu-aarch64 ;;
