@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::batch::Batching;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Plan;
+use crate::plan::{Plan, Times};
 use crate::plan_file::{self, PlanFile};
 use crate::plans::Plans;
 use crate::portable::{OnnxSource, Portable};
@@ -184,8 +184,7 @@ impl Model {
     ///
     /// The first run on a new shape makes its plan, which takes many times as long as the run.
     pub fn run(&self, inputs: Vec<NamedTensor>) -> Result<Vec<NamedTensor>> {
-        self.threads
-            .run(|| self.start(inputs, None))
+        self.start(inputs, None)
             .map_err(|error| error.in_model(&self.name))
     }
 
@@ -195,8 +194,7 @@ impl Model {
         // The first run makes plans and measures batches: that is no part of the profile.
         self.run(inputs.clone())?;
         let mut profile = Profile::new();
-        self.threads
-            .run(|| self.start(inputs, Some(&mut profile)))
+        self.start(inputs, Some(&mut profile))
             .map_err(|error| error.in_model(&self.name))?;
         let time = |((node, op), (time, runs)): ((String, String), (Duration, u64))| NodeTime {
             node,
@@ -244,11 +242,18 @@ impl Model {
         let plan = self
             .plans
             .get(&shapes, || self.plan(&shapes, ErrorKind::InvalidInput))?;
-        let Some(profile) = profile else {
-            return self.declared(plan.run(inputs, None)?);
+        let run = |times: Option<&mut Times>| {
+            if plan.shared {
+                self.threads.run(|| plan.run(inputs, times))
+            } else {
+                plan.run(inputs, times)
+            }
         };
-        let mut times = Vec::new();
-        let outputs = self.declared(plan.run(inputs, Some(&mut times))?)?;
+        let Some(profile) = profile else {
+            return self.declared(run(None)?);
+        };
+        let mut times = Times::new();
+        let outputs = self.declared(run(Some(&mut times))?)?;
         for (id, time) in times {
             let place = plan.node(id);
             match profile.iter_mut().find(|(known, _)| *known == place) {

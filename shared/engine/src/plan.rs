@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     /// What its operators were made from; empty for a plan that was read.
     origins: Origins,
     bytes: u64,
+    /// Whether threads would share any of its nodes.
+    pub(crate) shared: bool,
 }
 
 /// How long each node took, in the order of the runs: node and time.
@@ -63,10 +65,12 @@ impl Plan {
             let graph = optimized(typed, &mut origins).map_err(failed)?;
             let runnable = TypedRunnableModel::new(graph).map_err(failed)?;
             let bytes = bytes(&runnable, weights);
+            let shared = ops::has_shared_work(runnable.model());
             Ok(Self {
                 runnable,
                 origins,
                 bytes,
+                shared,
             })
         })
     }
@@ -77,10 +81,12 @@ impl Plan {
             let failed = |error| Error::from_tract(ErrorKind::InvalidModel, "no sound plan", error);
             let runnable = TypedRunnableModel::new(graph).map_err(failed)?;
             let bytes = bytes(&runnable, 0);
+            let shared = ops::has_shared_work(runnable.model());
             Ok(Self {
                 runnable,
                 origins: Origins::default(),
                 bytes,
+                shared,
             })
         })
     }

@@ -55,3 +55,36 @@ pub(crate) fn here() -> usize {
     // Asked outside of a pool, `current_num_threads` would start one.
     rayon_core::current_thread_index().map_or(1, |_| rayon_core::current_num_threads())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use dunlin_protocol::{NamedTensor, Tensor};
+
+    use super::*;
+    use crate::{LoadOptions, Model};
+
+    /// Here every node is worth sharing: see `ops/parts.rs`.
+    #[test]
+    fn threads_change_no_bit_of_an_answer() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/digits");
+        let model = |threads: usize| {
+            let options = LoadOptions {
+                threads: Threads::new(threads.try_into().expect("some")).expect("threads"),
+                ..LoadOptions::default()
+            };
+            let onnx = std::fs::read(folder.join("model.onnx")).expect("the model");
+            Model::load("digits", onnx.into(), &options).expect("a model")
+        };
+        let (alone, shared) = (model(1), model(3));
+        for count in [1, 4] {
+            let pixels = (0..count * 784).map(|at| (at % 251) as f32 / 250.0);
+            let tensor = Tensor::from_vec(vec![count, 1, 28, 28], pixels.collect());
+            let input = NamedTensor::new(&*alone.inputs()[0].name, tensor.expect("pictures"));
+            let answers = [&alone, &shared].map(|model| model.run(vec![input.clone()]));
+            let [alone, shared] = answers.map(|answer| answer.expect("a run"));
+            assert_eq!(alone, shared, "{count} pictures");
+        }
+    }
+}

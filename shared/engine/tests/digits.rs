@@ -5,7 +5,6 @@ mod cases;
 use std::path::Path;
 
 use cases::load;
-use dunlin_engine::{LoadOptions, Model, Threads};
 use dunlin_protocol::{NamedTensor, Tensor};
 
 #[test]
@@ -41,25 +40,6 @@ fn digits_are_read() {
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, f32::max);
     assert!(apart < 1e-4, "{apart}");
-}
-
-#[test]
-fn threads_change_no_bit_of_an_answer() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/digits");
-    let model = |threads: usize| {
-        let mut options = LoadOptions::default();
-        options.threads = Threads::new(threads.try_into().expect("some")).expect("threads");
-        let onnx = std::fs::read(folder.join("model.onnx")).expect("the model");
-        Model::load("digits", onnx.into(), &options).expect("a model")
-    };
-    let (alone, shared) = (model(1), model(3));
-    for count in [1, 4] {
-        let pixels = picture(&folder.join("examples/3.png")).repeat(count);
-        let tensor = Tensor::from_vec(vec![count, 1, 28, 28], pixels).expect("pictures");
-        let input = vec![NamedTensor::new(alone.inputs()[0].name.clone(), tensor)];
-        let answers = [&alone, &shared].map(|model| model.run(input.clone()).expect("a run"));
-        assert_eq!(answers[0], answers[1], "{count} pictures");
-    }
 }
 
 fn largest(scores: &[f32]) -> usize {

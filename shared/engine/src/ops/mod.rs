@@ -51,6 +51,7 @@ pub(crate) use integer_product::IntegerProduct;
 pub(crate) use matrix_product::MatrixProduct;
 pub(crate) use only_if::OnlyIf;
 pub(crate) use pack::{Pack, adopt};
+pub(crate) use parts::has_shared_work;
 pub(crate) use pooling::BlockedPool;
 pub(crate) use products::multiply;
 pub(crate) use reorder::{FromBlocked, ToBlocked};

@@ -3,10 +3,25 @@
 use std::mem::take;
 use std::ops::Range;
 
+use tract_onnx::prelude::TypedModel;
+use tract_onnx::tract_core::internal::{Cost, DimLike};
+
 use crate::threads;
 
-/// Products that a part has at least: fewer are done before another thread has woken up.
-const LEAST: usize = if cfg!(test) { 1 } else { 1 << 18 };
+/// Products that a part has at least, some 40 µs of them: fewer are done before another thread has woken up.
+const LEAST: usize = if cfg!(test) { 1 } else { 1 << 21 };
+
+/// Whether a graph has a node that threads would share.
+pub(crate) fn has_shared_work(model: &TypedModel) -> bool {
+    model.nodes().iter().any(|node| {
+        let inputs = model.node_input_facts(node.id).unwrap_or_default();
+        let costs = node.op.cost(&inputs).unwrap_or_default();
+        costs.iter().any(|(cost, products)| {
+            let products = products.to_usize().unwrap_or_default();
+            matches!(cost, Cost::FMA(_)) && products >= 2 * LEAST
+        })
+    })
+}
 
 /// What is to be done for a batch whose items' outputs lie one behind the other, each of some blocks.
 #[derive(Debug, Clone, Copy)]
