@@ -2,8 +2,9 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rayon_core::{ThreadPool, ThreadPoolBuilder};
+use rayon_core::{ThreadPool, ThreadPoolBuilder, Yield};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -12,7 +13,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// A clone is the same threads. Models may share them: runs that come together share them as well, so a process needs
 /// no more than it has cores.
 #[derive(Debug, Clone, Default)]
-pub struct Threads(Option<Arc<ThreadPool>>);
+pub struct Threads(Option<Arc<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    pool: ThreadPool,
+    /// Runs at this moment.
+    runs: AtomicUsize,
+}
 
 impl Threads {
     /// Starts so many threads; one is none.
@@ -26,13 +34,17 @@ impl Threads {
             let what = format!("{count} threads can't be started: {error}");
             Error::new(ErrorKind::Failed, what)
         })?;
-        Ok(Self(Some(Arc::new(pool))))
+        let runs = AtomicUsize::new(0);
+        Ok(Self(Some(Arc::new(Shared { pool, runs }))))
     }
 
     /// Does `work` on one of them, from where [`here`] and the pool's own functions find the others.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match &self.0 {
-            Some(pool) => pool.install(work),
+            Some(shared) => shared.pool.install(|| {
+                let _awake = Awake::new(Arc::clone(shared));
+                work()
+            }),
             None => work(),
         }
     }
@@ -49,6 +61,39 @@ impl PartialEq for Threads {
 }
 
 impl Eq for Threads {}
+
+/// Keeps the other threads from falling asleep between the nodes of a run that is the only one: to wake a thread takes
+/// longer than many a node. Where there are more runs, their threads have enough to do.
+struct Awake {
+    shared: Arc<Shared>,
+    done: Arc<AtomicBool>,
+}
+
+impl Awake {
+    fn new(shared: Arc<Shared>) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        if shared.runs.fetch_add(1, Ordering::Relaxed) == 0 {
+            let here = rayon_core::current_thread_index();
+            let (shared, done) = (Arc::clone(&shared), Arc::clone(&done));
+            rayon_core::spawn_broadcast(move |context| {
+                let alone = || shared.runs.load(Ordering::Relaxed) == 1;
+                while Some(context.index()) != here && !done.load(Ordering::Relaxed) && alone() {
+                    if rayon_core::yield_now() != Some(Yield::Executed) {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+        Self { shared, done }
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        self.shared.runs.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Threads that the work of the present run may be split among: 1 outside of [`Threads::run`].
 pub(crate) fn here() -> usize {

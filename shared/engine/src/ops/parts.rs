@@ -8,8 +8,8 @@ use tract_onnx::tract_core::internal::{Cost, DimLike};
 
 use crate::threads;
 
-/// Products that a part has at least, some 40 µs of them: fewer are done before another thread has woken up.
-const LEAST: usize = if cfg!(test) { 1 } else { 1 << 21 };
+/// Products that a part has at least, some 5 µs of them: fewer are done before another thread has them.
+const LEAST: usize = if cfg!(test) { 1 } else { 1 << 18 };
 
 /// Whether a graph has a node that threads would share.
 pub(crate) fn has_shared_work(model: &TypedModel) -> bool {
