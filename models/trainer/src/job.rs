@@ -11,22 +11,19 @@ use dunlin_storage::StoreOptions;
 use tokio::runtime::Handle;
 
 use crate::cli::{Cli, StoreArgs};
-use crate::data::{Dataset, GatherOptions, Part, Source};
-use crate::evaluate::{Answers, Mistake, Report, html};
+use crate::data::{Dataset, Part, Source};
+use crate::evaluate::{Evaluation, Report, html};
 use crate::fit::{self, Checkpoints, Fingerprint, Fitted, Hyperparameters, Plan};
 use crate::package::{About, Package};
-use crate::recipes::{Cnn, Network, Recipe, Resnet};
+use crate::recipes::{Cnn, Network, Recipe, Resnet, Rnn, Transformer};
 use crate::served::Served;
-use crate::{Error, ErrorKind, Result, device, machine};
+use crate::{Error, ErrorKind, Result, device, machine, mistakes};
 
-/// Test pictures whose scores are compared between the network and what was exported from it.
+/// Test examples whose outputs are compared between the network and what was exported from it.
 const COMPARED: usize = 256;
 
-/// Scores may differ by so much: they are sums of thousands of FP32 products, in another order.
+/// Outputs may differ by so much: they are sums of thousands of FP32 products, in another order.
 const TOLERANCE: f32 = 1e-3;
-
-/// Mistakes that the report shows.
-const MISTAKES: usize = 24;
 
 /// Trains, evaluates, and publishes. Blocks; not to be called from a task of `runtime`.
 pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
@@ -40,12 +37,7 @@ pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
         .transpose()?;
 
     let source = Source::open(&cli.data, store_options(&cli.store), runtime.clone())?;
-    let options = GatherOptions {
-        size: cli.pictures.size,
-        split: cli.pictures.split()?,
-        damaged_limit: cli.pictures.damaged_limit,
-    };
-    let data = Arc::new(Dataset::gather(source, &options)?);
+    let data = Arc::new(gather(cli, source)?);
     if !cli.quiet {
         eprintln!("{}", data.census);
     }
@@ -66,6 +58,18 @@ pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
     match cli.recipe {
         Recipe::Cnn => job.train(Cnn::new(data.shape(), width, &device)),
         Recipe::Resnet => job.train(Resnet::new(data.shape(), width, &device)),
+        Recipe::Transformer => job.train(Transformer::new(data.text_shape()?, width, &device)),
+        Recipe::Rnn => job.train(Rnn::new(data.series_shape()?, width, &device)),
+    }
+}
+
+/// The data, as the recipe takes it.
+fn gather(cli: &Cli, source: Source) -> Result<Dataset> {
+    let options = cli.data_args.options()?;
+    match cli.recipe {
+        Recipe::Cnn | Recipe::Resnet => Dataset::pictures(source, &options, cli.pictures.size),
+        Recipe::Transformer => Dataset::texts(source, &options, &cli.texts.options()?),
+        Recipe::Rnn => Dataset::series(source, &options, &cli.series.options()),
     }
 }
 
@@ -84,11 +88,11 @@ struct Job<'a> {
 impl Job<'_> {
     fn train<N: Network>(&self, network: N) -> Result<()> {
         let parameters = network.num_params();
-        let [channels, height, width] = self.data.decoder.shape();
+        let sizes: Vec<String> = self.data.sizes().iter().map(usize::to_string).collect();
         self.say(&format!(
-            "network    {}: {parameters} weights, {channels}×{height}×{width} to {} classes, on {}",
+            "network    {}: {parameters} weights for {}, on {}",
             self.cli.recipe.name(),
-            self.data.labels.len(),
+            sizes.join("×"),
             self.cli.device
         ));
         let store = self.runtime.block_on(dunlin_storage::open(
@@ -113,16 +117,21 @@ impl Job<'_> {
         }
         let fitted = fit::fit(network, self.data, &plan)?;
         let served = self.served(&fitted.network)?;
-        let (report, answers) = self.evaluate(&fitted, &served, &plan, parameters)?;
-        tell(&report);
+        let report = self.evaluate(&fitted, &served, &plan, parameters)?;
+        let (count, unit) = (report.data.size(Part::Test), report.data.unit);
+        println!(
+            "test       {}, on {count} {unit}",
+            report.evaluation.summary()
+        );
         let folder = self.folder();
-        let page = html(&report, &self.mistakes(&answers)?);
+        let answers = report.evaluation.answers();
+        let mistakes = answers.map(|answers| mistakes::worst(self.data, answers));
+        let page = html(&report, &mistakes.transpose()?.unwrap_or_default());
         let package = Package {
             about: &self.about,
             onnx: served.onnx(),
-            input: served.input(),
+            input: served.input(self.data),
             data: self.data,
-            answers: &answers,
             report: &report,
             page: &page,
         };
@@ -142,11 +151,11 @@ impl Job<'_> {
     fn try_out<N: Network>(&self, network: &N, plan: &Plan) -> Result<()> {
         let served = self.served(network)?;
         let difference = self.difference(network, &served, plan)?;
-        let pictures = self.data.part(Part::Train).len();
-        let steps = pictures.div_ceil(self.hyper.batch) * self.hyper.epochs;
+        let (examples, unit) = (self.data.part(Part::Train).len(), self.data.census.unit);
+        let steps = examples.div_ceil(self.hyper.batch) * self.hyper.epochs;
         let bytes = served.onnx().len();
         self.say(&format!(
-            "dry run    {} epochs, {steps} steps of {} pictures; {bytes} bytes of ONNX, which the engine runs \
+            "dry run    {} epochs, {steps} steps of {} {unit}; {bytes} bytes of ONNX, which the engine runs \
              to within {difference:.0e}; nothing was trained",
             self.hyper.epochs, self.hyper.batch
         ));
@@ -168,17 +177,12 @@ impl Job<'_> {
         served: &Served,
         plan: &Plan,
         parameters: usize,
-    ) -> Result<(Report, Answers)> {
+    ) -> Result<Report> {
         let difference = self.difference(&fitted.network, served, plan)?;
-        let test = self.data.part(Part::Test);
-        let truth = test.iter().map(|example| example.class).collect();
-        let scores = served.scores(self.data, test.len())?;
-        let answers = Answers::from_scores(scores, truth, self.data.labels.len());
-        let report = Report {
+        let outputs = served.outputs(self.data, self.data.part(Part::Test).len())?;
+        Ok(Report {
             name: self.about.name.clone(),
-            labels: self.data.labels.clone(),
-            metrics: answers.measure(),
-            accuracy_interval: Report::accuracy_interval(&answers),
+            evaluation: Evaluation::new(self.data, outputs),
             export_difference: difference,
             data: self.data.census.clone(),
             training: plan.fingerprint.clone(),
@@ -190,55 +194,29 @@ impl Job<'_> {
             machine: machine::describe(),
             versions: machine::versions(),
             revision: machine::revision(),
-        };
-        Ok((report, answers))
+        })
     }
 
-    /// The largest difference of a score between the network and the exported model. One that is too
+    /// The largest difference of an output between the network and the exported model. One that is too
     /// large is an error: something else would be served than was trained.
     fn difference<N: Network>(&self, network: &N, served: &Served, plan: &Plan) -> Result<f32> {
         let count = self.data.part(Part::Test).len().min(COMPARED);
-        let trained = fit::scores(network, self.data, Part::Test, count, plan)?;
-        let exported = served.scores(self.data, count)?;
+        let trained = fit::outputs(network, self.data, Part::Test, count, plan)?;
+        let exported = served.outputs(self.data, count)?;
         let pairs = trained.iter().zip(&exported);
         let difference = pairs
             .map(|(one, other)| (one - other).abs())
             .fold(0.0, f32::max);
         let largest = trained
             .iter()
-            .fold(1.0_f32, |largest, score| largest.max(score.abs()));
+            .fold(1.0_f32, |largest, output| largest.max(output.abs()));
         if difference.is_nan() || difference > TOLERANCE * largest {
             let message = format!(
-                "the exported model's scores differ from the network's by up to {difference:.1e}: the export is wrong"
+                "the exported model's outputs differ from the network's by up to {difference:.1e}: the export is wrong"
             );
             return Err(Error::new(ErrorKind::Failed, message));
         }
         Ok(difference)
-    }
-
-    /// The surest of the wrong answers.
-    fn mistakes(&self, answers: &Answers) -> Result<Vec<Mistake>> {
-        let test = self.data.part(Part::Test);
-        let mut wrong: Vec<_> = test
-            .iter()
-            .zip(answers.answers())
-            .filter(|(_, (truth, answer, _))| truth != answer)
-            .collect();
-        wrong.sort_by(|(_, (.., one)), (_, (.., other))| other.total_cmp(one));
-        wrong.truncate(MISTAKES);
-        let mistake = |(example, (truth, answer, confidence)): (
-            &crate::data::Example,
-            (usize, usize, f32),
-        )| {
-            Ok(Mistake {
-                name: example.name.clone(),
-                truth: self.data.labels[truth].clone(),
-                answer: self.data.labels[answer].clone(),
-                confidence,
-                file: self.data.decoder.file(example)?,
-            })
-        };
-        wrong.into_iter().map(mistake).collect()
     }
 
     fn pass_gates(&self, report: &Report) -> Result<()> {
@@ -246,7 +224,7 @@ impl Job<'_> {
             .cli
             .gates
             .iter()
-            .filter_map(|gate| gate.fault(&report.metrics))
+            .filter_map(|gate| gate.fault(&report.evaluation))
             .collect();
         if faults.is_empty() {
             return Ok(());
@@ -279,11 +257,10 @@ impl Job<'_> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        let [channels, height, width] = self.data.decoder.shape();
         Fingerprint {
             recipe: self.cli.recipe.name().to_owned(),
             data: self.data.census.digest.clone(),
-            shape: [channels, height, width, self.data.labels.len()],
+            shape: self.data.sizes(),
             hyperparameters: self.hyper.clone(),
         }
     }
@@ -305,22 +282,6 @@ impl Job<'_> {
             eprintln!("{line}");
         }
     }
-}
-
-/// The figures, on standard output.
-fn tell(report: &Report) {
-    let metrics = &report.metrics;
-    let interval = report.accuracy_interval;
-    println!(
-        "test       accuracy {:.2} % (95 %: {:.2} to {:.2}), F1 {:.4}, ECE {:.4}, ROC AUC {:.4}, on {} pictures",
-        metrics.accuracy * 100.0,
-        interval.low * 100.0,
-        interval.high * 100.0,
-        metrics.f1,
-        metrics.ece,
-        metrics.roc_auc,
-        metrics.count
-    );
 }
 
 fn about(cli: &Cli) -> Result<About> {

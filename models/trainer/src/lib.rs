@@ -5,7 +5,7 @@
 //! Source ─ gather ─▶ Dataset ─ fit ─▶ Fitted ─ export ─▶ ONNX ─ evaluate ─▶ Report ─ gates ─▶ published
 //! ```
 //!
-//! - [`data`]: labelled pictures in the forms that people have, checked and split.
+//! - [`data`]: labelled pictures and texts, and series, in the forms that people have, checked and split.
 //! - [`recipes`]: the networks, and the hyperparameters that they train well with.
 //! - [`fit`]: the training loop; a run that was killed goes on from its last checkpoint.
 //! - [`export`]: a network becomes an ONNX graph.
@@ -14,7 +14,7 @@
 //! - [`job`]: all of it, in order.
 //!
 //! The network is trained with [Burn](https://burn.dev) on a device that is chosen at run time;
-//! pictures are read by `dunlin-transforms`, as serving reads them.
+//! examples are read by `dunlin-transforms`, as serving reads them.
 
 pub mod cli;
 pub mod data;
@@ -25,6 +25,7 @@ pub mod export;
 pub mod fit;
 pub mod job;
 mod machine;
+mod mistakes;
 pub mod package;
 pub mod recipes;
 mod served;

@@ -3,19 +3,29 @@
 use std::fs;
 use std::path::Path;
 
-use dunlin_transforms::{Activation, ClassificationSpec, InputSpec, OutputSpec};
+use dunlin_transforms::{
+    Activation, ClassificationSpec, ForecastSpec, InputSpec, OutputSpec, PerChannel,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::data::{Dataset, Example, Part};
-use crate::evaluate::{Answers, Report};
+use crate::evaluate::Report;
 use crate::{Error, ErrorKind, Result};
-
-/// The name of the graph's output.
-pub const OUTPUT: &str = "logits";
 
 /// Golden examples: one a class, for so many classes at most.
 const EXAMPLES: usize = 20;
+
+/// Golden examples of a forecast.
+const WINDOWS: usize = 3;
+
+/// The name of the graph's output.
+pub(crate) fn output_name(data: &Dataset) -> &'static str {
+    match data.forecasting {
+        Some(_) => "forecast",
+        None => "logits",
+    }
+}
 
 /// What people say of a model.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +53,8 @@ struct ModelToml<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
     model: &'a str,
-    labels: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a str>,
     input: &'a InputSpec,
     output: OutputSpec,
     metrics: Map<String, Value>,
@@ -54,7 +65,8 @@ struct ModelToml<'a> {
 #[derive(Serialize)]
 struct GoldenExample {
     file: String,
-    label: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
 }
 
 /// All that a model's folder is made of.
@@ -64,20 +76,19 @@ pub struct Package<'a> {
     pub about: &'a About,
     /// The graph.
     pub onnx: &'a [u8],
-    /// How a picture becomes its input.
+    /// How an example becomes its input.
     pub input: &'a InputSpec,
     /// What it was trained and tested on.
     pub data: &'a Dataset,
-    /// What it answered to the test part.
-    pub answers: &'a Answers,
-    /// How good that was.
+    /// How good it is.
     pub report: &'a Report,
     /// The report for people.
     pub page: &'a str,
 }
 
 impl Package<'_> {
-    /// Writes `model.onnx`, `model.toml`, `labels.txt`, `examples/`, `report.json` and `report.html`.
+    /// Writes `model.onnx`, `model.toml`, `examples/`, `report.json` and `report.html`; `labels.txt` and
+    /// `tokenizer.json` where there are any.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let unencoded = |file: &str, error: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Failed, format!("{file} can't be written")).because(error)
@@ -87,74 +98,111 @@ impl Package<'_> {
             .map_err(|error| unencoded("model.toml", error.into()))?;
         let json = serde_json::to_vec_pretty(self.report)
             .map_err(|error| unencoded("report.json", error.into()))?;
-        let labels = self.data.labels.join("\n") + "\n";
         put(folder, "model.onnx", self.onnx)?;
-        put(folder, "labels.txt", labels.as_bytes())?;
+        if !self.data.labels.is_empty() {
+            let labels = self.data.labels.join("\n") + "\n";
+            put(folder, "labels.txt", labels.as_bytes())?;
+        }
+        for (name, bytes) in &self.data.files {
+            put(folder, name, bytes)?;
+        }
         put(folder, "model.toml", model_toml.as_bytes())?;
         put(folder, "report.json", &json)?;
         put(folder, "report.html", self.page.as_bytes())
     }
 
-    /// Writes the golden examples: of each class, the first test picture that is named right.
+    /// Writes the golden examples: of each class, the first test example that is named right; of a
+    /// series, the first windows.
     fn write_examples(&self, folder: &Path) -> Result<Vec<GoldenExample>> {
         let folder_of_examples = folder.join("examples");
         fs::create_dir_all(&folder_of_examples)
             .map_err(|error| unwritten(&folder_of_examples, error))?;
-        let mut examples = Vec::new();
-        for (class, example) in golden(self.data, self.answers) {
-            let label = &self.data.labels[class];
-            let file = self.data.decoder.file(example)?;
-            let ending = image::guess_format(&file)
-                .ok()
-                .and_then(|format| format.extensions_str().first().copied());
-            let name = format!(
-                "examples/{}.{}",
-                file_stem(label, class),
-                ending.unwrap_or("bin")
-            );
-            put(folder, &name, &file)?;
-            examples.push(GoldenExample {
-                file: name,
-                label: label.clone(),
-            });
+        let mut written = Vec::new();
+        for (stem, label, example) in self.golden() {
+            let body = self.data.decoder.body(example)?;
+            let file = format!("examples/{stem}.{}", self.ending(&body));
+            put(folder, &file, &body)?;
+            written.push(GoldenExample { file, label });
         }
-        Ok(examples)
+        Ok(written)
+    }
+
+    /// Names of files, labels, and examples, which must come out as these labels.
+    fn golden(&self) -> Vec<(String, Option<String>, &Example)> {
+        let test = self.data.part(Part::Test);
+        let Some(answers) = self.report.evaluation.answers() else {
+            let windows = test.iter().zip(1..).take(WINDOWS);
+            return windows
+                .map(|(example, number)| (format!("window-{number}"), None, example))
+                .collect();
+        };
+        let right = |class: usize| {
+            let mut rows = test.iter().zip(answers.answers());
+            rows.find(|(_, (truth, answer, _))| *truth == class && *answer == class)
+        };
+        let golden = |(class, label): (usize, &String)| {
+            let (example, _) = right(class)?;
+            Some((file_stem(label, class), Some(label.clone()), example))
+        };
+        let labels = self.data.labels.iter().enumerate();
+        labels.filter_map(golden).take(EXAMPLES).collect()
+    }
+
+    fn ending(&self, body: &[u8]) -> &'static str {
+        match self.input {
+            InputSpec::Text(_) => "txt",
+            InputSpec::Series(_) => "csv",
+            _ => image::guess_format(body)
+                .ok()
+                .and_then(|format| format.extensions_str().first().copied())
+                .unwrap_or("bin"),
+        }
+    }
+
+    fn task(&self) -> &'static str {
+        match self.input {
+            InputSpec::Text(_) => "text-classification",
+            InputSpec::Series(_) => "forecasting",
+            _ => "image-classification",
+        }
+    }
+
+    fn output(&self) -> OutputSpec {
+        let tensor = Some(output_name(self.data).to_owned());
+        match &self.data.forecasting {
+            None => OutputSpec::Classification(ClassificationSpec {
+                tensor,
+                activation: Some(Activation::Softmax),
+                top_k: self.about.top_k,
+                threshold: None,
+            }),
+            Some(forecasting) => OutputSpec::Forecast(ForecastSpec {
+                tensor,
+                mean: Some(PerChannel::All(forecasting.mean)),
+                std: Some(PerChannel::All(forecasting.std)),
+                unit: forecasting.unit.clone(),
+                step: forecasting.step.clone(),
+            }),
+        }
     }
 
     fn model_toml(&self, examples: Vec<GoldenExample>) -> ModelToml<'_> {
         let about = self.about;
         ModelToml {
             name: &about.name,
-            task: "image-classification",
+            task: self.task(),
             description: about.description.as_deref(),
             license: about.license.as_deref(),
             tags: &about.tags,
             model: "model.onnx",
-            labels: "labels.txt",
+            labels: (!self.data.labels.is_empty()).then_some("labels.txt"),
             input: self.input,
-            output: OutputSpec::Classification(ClassificationSpec {
-                tensor: Some(OUTPUT.to_owned()),
-                activation: Some(Activation::Softmax),
-                top_k: about.top_k,
-                threshold: None,
-            }),
+            output: self.output(),
             metrics: self.report.manifest_metrics(),
             provenance: self.report.provenance(),
             examples,
         }
     }
-}
-
-/// An example must come out as its label.
-fn golden<'a>(data: &'a Dataset, answers: &Answers) -> Vec<(usize, &'a Example)> {
-    let right = |class: usize| {
-        let mut rows = data.part(Part::Test).iter().zip(answers.answers());
-        rows.find(|(_, (truth, answer, _))| *truth == class && *answer == class)
-    };
-    (0..data.labels.len())
-        .filter_map(|class| Some((class, right(class)?.0)))
-        .take(EXAMPLES)
-        .collect()
 }
 
 /// A label as a file's name; the class's number where it can't be one.

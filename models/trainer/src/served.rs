@@ -2,25 +2,26 @@
 
 use bytes::Bytes;
 use dunlin_engine::{LoadOptions, Model};
-use dunlin_protocol::{NamedTensor, Tensor};
+use dunlin_protocol::Datatype;
 use dunlin_transforms::InputSpec;
 use rayon::prelude::*;
 
-use crate::data::{Dataset, Decoder, INPUT, Part};
+use crate::data::{Dataset, Decoder, Part, stack};
 use crate::export::Graph;
-use crate::package::OUTPUT;
+use crate::package::output_name;
 use crate::recipes::Network;
 use crate::{Error, ErrorKind, Result};
 
-/// Pictures that the engine is asked about at once.
+/// Examples that the engine is asked about at once.
 const BATCH: usize = 32;
 
-/// A network that became an ONNX file, loaded by the engine, and the way pictures come to it.
+/// A network that became an ONNX file, loaded by the engine, and the way examples come to it.
 #[derive(Debug)]
 pub(crate) struct Served {
     onnx: Bytes,
     model: Model,
-    decoder: Decoder,
+    /// Where the graph takes something else than the network does.
+    plain: Option<Decoder>,
 }
 
 impl Served {
@@ -32,24 +33,29 @@ impl Served {
         name: &str,
         normalize_in_graph: bool,
     ) -> Result<Self> {
-        let [mean, std] = data.decoder.normalization();
         let mut graph = Graph::new(name);
-        let input = graph.input(INPUT, &data.decoder.shape());
-        let (pictures, decoder) = if normalize_in_graph {
-            (graph.normalize(&input, mean, std), data.decoder.plain()?)
-        } else {
-            (input, data.decoder.copy()?)
-        };
-        let scores = network.draw(&mut graph, &pictures);
-        let onnx: Bytes = graph
-            .finish(&[(OUTPUT, &scores, &[data.labels.len()])])
-            .into();
+        let mut inputs = Vec::new();
+        for input in data.decoder.metadata() {
+            let sizes: Vec<usize> = input.shape[1..].iter().map(|&size| size as usize).collect();
+            inputs.push(match input.datatype {
+                Datatype::Int64 => graph.tokens(&input.name),
+                _ => graph.input(&input.name, &sizes),
+            });
+        }
+        let mut plain = None;
+        if normalize_in_graph {
+            let [mean, std] = data
+                .decoder
+                .normalization()
+                .ok_or_else(|| Error::usage("--normalize-in-graph is for pictures"))?;
+            inputs[0] = graph.normalize(&inputs[0], mean, std);
+            plain = Some(data.decoder.plain()?);
+        }
+        let output = network.draw(&mut graph, &inputs);
+        let outputs = [(output_name(data), &output, &[data.outputs()][..])];
+        let onnx: Bytes = graph.finish(&outputs).into();
         let model = Model::load(name, onnx.clone(), &LoadOptions::default())?;
-        Ok(Self {
-            onnx,
-            model,
-            decoder,
-        })
+        Ok(Self { onnx, model, plain })
     }
 
     /// The file.
@@ -57,26 +63,26 @@ impl Served {
         &self.onnx
     }
 
-    /// How a picture becomes its input.
-    pub(crate) fn input(&self) -> &InputSpec {
-        self.decoder.spec()
+    /// How an example becomes its input.
+    pub(crate) fn input<'a>(&'a self, data: &'a Dataset) -> &'a InputSpec {
+        self.decoder(data).spec()
     }
 
-    /// Scores of the first test pictures, `[pictures × classes]`.
-    pub(crate) fn scores(&self, data: &Dataset, count: usize) -> Result<Vec<f32>> {
+    fn decoder<'a>(&'a self, data: &'a Dataset) -> &'a Decoder {
+        self.plain.as_ref().unwrap_or(&data.decoder)
+    }
+
+    /// Outputs for the first test examples, `[examples × outputs]`.
+    pub(crate) fn outputs(&self, data: &Dataset, count: usize) -> Result<Vec<f32>> {
+        let decoder = self.decoder(data);
         let batches = data.part(Part::Test)[..count].par_chunks(BATCH);
-        let scores = batches.map(|examples| {
-            let [channels, height, width] = self.decoder.shape();
-            let mut pictures = Vec::new();
-            for example in examples {
-                pictures.extend(self.decoder.picture(example)?);
-            }
-            let shape = vec![examples.len(), channels, height, width];
-            let pictures = Tensor::from_vec(shape, pictures).map_err(unfit)?;
-            let outputs = self.model.run(vec![NamedTensor::new(INPUT, pictures)])?;
+        let outputs = batches.map(|examples| {
+            let rows = examples.iter().map(|example| decoder.inputs(example));
+            let inputs = stack(&rows.collect::<Result<Vec<_>>>()?)?;
+            let outputs = self.model.run(inputs)?;
             outputs[0].tensor.to_vec::<f32>().map_err(unfit)
         });
-        Ok(scores.collect::<Result<Vec<_>>>()?.concat())
+        Ok(outputs.collect::<Result<Vec<_>>>()?.concat())
     }
 }
 

@@ -3,8 +3,8 @@
     DUNLIN_EXPORT_CASES=DIR cargo test --release export
     python models/trainer/tests/check_exports.py DIR
 
-Each case is a folder with model.onnx, the input x.json, and y.json as Burn computed it. The batch is tried at another size,
-too: what comes out for its first items must be the same.
+Each case is a folder with model.onnx, and case.json: the inputs, and y as Burn computed it. The batch is tried at another
+size, too: what comes out for its first items must be the same.
 """
 
 import json
@@ -18,9 +18,11 @@ import onnxruntime
 TOLERANCE = 1e-5
 
 
-def read(path):
-    tensor = json.loads(path.read_text())
-    return np.asarray(tensor["values"], np.float32).reshape(tensor["shape"])
+TYPES = {"FP32": np.float32, "INT64": np.int64}
+
+
+def read(tensor):
+    return np.asarray(tensor["values"], TYPES[tensor["type"]]).reshape(tensor["shape"])
 
 
 def difference(got, want):
@@ -31,9 +33,10 @@ def difference(got, want):
 def check(case):
     onnx.checker.check_model(onnx.load(case / "model.onnx"), full_check=True)
     session = onnxruntime.InferenceSession(case / "model.onnx", providers=["CPUExecutionProvider"])
-    x, y = read(case / "x.json"), read(case / "y.json")
-    twice = session.run(["y"], {"x": np.concatenate([x, x])})[0]
-    return max(difference(session.run(["y"], {"x": x})[0], y), difference(twice[: len(x)], y))
+    tensors = json.loads((case / "case.json").read_text())
+    inputs, y = {tensor["name"]: read(tensor) for tensor in tensors["inputs"]}, read(tensors["y"])
+    twice = session.run(["y"], {name: np.concatenate([x, x]) for name, x in inputs.items()})[0]
+    return max(difference(session.run(["y"], inputs)[0], y), difference(twice[: len(y)], y))
 
 
 def main():

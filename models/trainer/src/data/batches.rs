@@ -4,23 +4,24 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use dunlin_protocol::NamedTensor;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Augment, Dataset, Part};
+use super::{Augment, Dataset, Part, Target, stack};
 use crate::{Error, ErrorKind, Result};
 
 /// Batches that each worker has ready.
 const AHEAD: usize = 2;
 
-/// Some pictures, one after another, and their classes.
+/// Some examples, side by side.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// `[pictures, channels, height, width]`.
-    pub pictures: Vec<f32>,
-    /// One for each picture.
-    pub classes: Vec<usize>,
+    /// What the network takes.
+    pub inputs: Vec<NamedTensor>,
+    /// What it should answer to each.
+    pub targets: Vec<Target>,
 }
 
 /// The batches of one epoch, in an order that follows from seed and epoch alone: an epoch that is
@@ -35,7 +36,7 @@ pub struct Batches {
 /// What an epoch is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Epoch {
-    /// Pictures in a batch; the last one may have fewer.
+    /// Examples in a batch; the last one may have fewer.
     pub batch: usize,
     /// Its number.
     pub number: usize,
@@ -46,14 +47,14 @@ pub struct Epoch {
 }
 
 impl Batches {
-    /// Pictures of the training part, in random order, from batch `first` on.
+    /// Examples of the training part, in random order, from batch `first` on.
     pub fn train(data: &Arc<Dataset>, epoch: Epoch, first: usize, workers: usize) -> Self {
         let mut order: Vec<usize> = (0..data.part(Part::Train).len()).collect();
         order.shuffle(&mut random(epoch.seed, epoch.number, u64::MAX));
         Self::start(data, Part::Train, order, epoch, first, workers)
     }
 
-    /// Pictures of a part as they are, in their order.
+    /// Examples of a part as they are, in their order.
     pub fn plain(data: &Arc<Dataset>, part: Part, batch: usize, workers: usize) -> Self {
         let order = (0..data.part(part).len()).collect();
         let epoch = Epoch {
@@ -114,29 +115,25 @@ impl Iterator for Batches {
         }
         let worker = self.next % self.workers.len();
         self.next += 1;
-        let died = || Error::new(ErrorKind::Failed, "a thread that reads pictures has died");
+        let died = || Error::new(ErrorKind::Failed, "a thread that reads the data has died");
         Some(self.workers[worker].recv().unwrap_or_else(|_| Err(died())))
     }
 }
 
 fn make(data: &Dataset, part: Part, places: &[usize], epoch: Epoch) -> Result<Batch> {
-    let shape = data.decoder.shape();
-    let mut batch = Batch {
-        pictures: Vec::with_capacity(places.len() * shape.iter().product::<usize>()),
-        classes: Vec::with_capacity(places.len()),
-    };
+    let part = data.part(part);
+    let mut rows = Vec::with_capacity(places.len());
     for &place in places {
-        let example = &data.part(part)[place];
-        let mut picture = data.decoder.picture(example)?;
-        epoch.augment.apply(
-            &mut picture,
-            shape,
-            &mut random(epoch.seed, epoch.number, place as u64),
-        );
-        batch.pictures.append(&mut picture);
-        batch.classes.push(example.class);
+        let mut inputs = data.decoder.inputs(&part[place])?;
+        let mut random = random(epoch.seed, epoch.number, place as u64);
+        epoch.augment.change(&mut inputs, &mut random)?;
+        rows.push(inputs);
     }
-    Ok(batch)
+    let targets = places.iter().map(|&place| part[place].target.clone());
+    Ok(Batch {
+        inputs: stack(&rows)?,
+        targets: targets.collect(),
+    })
 }
 
 /// Random numbers of one purpose, whatever was drawn before for others.

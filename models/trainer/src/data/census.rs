@@ -12,32 +12,33 @@ const LISTED: usize = 20;
 /// A count of the data, for people and for the report.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Census {
+    /// What is counted: `pictures`, `texts`, `windows`.
+    pub unit: &'static str,
     /// Where the data is, and its form.
     pub source: String,
-    /// SHA-256 over the digest, class and part of each picture, in order.
+    /// SHA-256 over the digest, target and part of each example, in order.
     pub digest: String,
-    /// Each class: its label, and how many pictures for training, validation and test.
+    /// Examples for training, validation and test.
+    pub parts: [usize; 3],
+    /// The same of each class, with its label.
     pub classes: Vec<(String, [usize; 3])>,
-    /// Pictures that could not be read, and were left out.
+    /// Files or rows that could not be read, and were left out.
     pub damaged: usize,
     /// The first of them, and why.
     pub damaged_files: Vec<String>,
     /// Copies inside one part; they stay.
     pub copies: usize,
-    /// Pictures of the training or validation part that were left out since a part after it holds
-    /// the same bytes.
+    /// Examples of the training or validation part that were left out since a part after it holds
+    /// the same.
     pub leaks: usize,
-    /// Pictures that are there under two labels.
+    /// Examples that are there under two labels.
     pub contradictions: usize,
 }
 
 impl Census {
-    /// How many pictures a part has.
+    /// How many examples a part has.
     pub fn size(&self, part: Part) -> usize {
-        self.classes
-            .iter()
-            .map(|(_, counts)| counts[part as usize])
-            .sum()
+        self.parts[part as usize]
     }
 
     pub(super) fn damage(&mut self, name: &str, why: &str) {
@@ -47,7 +48,7 @@ impl Census {
         }
     }
 
-    /// Training pictures of the largest class for one of the smallest.
+    /// Training examples of the largest class for one of the smallest.
     pub fn imbalance(&self) -> f64 {
         let sizes = || {
             self.classes
@@ -62,22 +63,26 @@ impl Census {
 impl fmt::Display for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [train, valid, test] = Part::ALL.map(|part| self.size(part));
-        let classes = self.classes.len();
+        let unit = self.unit;
         writeln!(f, "data       {}", self.source)?;
+        f.write_str("           ")?;
+        if !self.classes.is_empty() {
+            write!(f, "{} classes; ", self.classes.len())?;
+        }
         write!(
             f,
-            "           {classes} classes; {train} pictures to train, {valid} to validate, {test} to test"
+            "{train} {unit} to train, {valid} to validate, {test} to test"
         )?;
         if self.imbalance() >= 3.0 {
             write!(
                 f,
-                "\n           unbalanced: the largest class has {:.0} times the pictures of the smallest",
+                "\n           unbalanced: the largest class has {:.0} times the {unit} of the smallest",
                 self.imbalance()
             )?;
         }
         let findings = [
             (self.damaged, "damaged, left out"),
-            (self.leaks, "left out: the same picture is held out"),
+            (self.leaks, "left out: the same is held out"),
             (self.copies, "copies of another in their part"),
             (self.contradictions, "there under two labels"),
         ];

@@ -1,95 +1,61 @@
-//! From a picture's file to the numbers that a network takes: the road that serving takes, too.
+//! From an example's bytes to the numbers that a network takes: the road that serving takes, too.
 
 use bytes::Bytes;
-use dunlin_protocol::{Datatype, TensorMetadata};
-use dunlin_transforms::{
-    Color, Files, ImageSpec, InputSpec, Layout, Limits, PerChannel, Pipeline, Size, Spec,
-};
+use dunlin_protocol::{Datatype, NamedTensor, Tensor, TensorMetadata};
+use dunlin_transforms::{Files, InputSpec, Limits, Pipeline, Spec, Tokenizer};
 
 use super::source::Source;
 use super::{Content, Example};
 use crate::{Error, Result};
 
-/// The name of the network's input.
-pub const INPUT: &str = "image";
-
-/// Reads pictures as the published model will.
+/// Reads examples as the published model will.
 #[derive(Debug)]
 pub struct Decoder {
     source: Source,
     spec: InputSpec,
+    inputs: Vec<TensorMetadata>,
     pipeline: Pipeline,
-    shape: [usize; 3],
-    mean: Vec<f64>,
-    std: Vec<f64>,
+    /// Different tokens of texts.
+    vocabulary: usize,
+    /// What a request would say that its body is.
+    media: Option<&'static str>,
 }
 
 impl Decoder {
-    /// For pictures of `[channels, height, width]`, 1 or 3 channels; each channel minus its mean,
-    /// divided by its deviation.
-    pub fn new(source: Source, shape: [usize; 3], mean: &[f64], std: &[f64]) -> Result<Self> {
-        let [channels, height, width] = shape;
-        let spec = InputSpec::Image(ImageSpec {
-            tensor: Some(INPUT.to_owned()),
-            size: Some(Size::Exact([height as u32, width as u32])),
-            color: Some(if channels == 1 {
-                Color::Grey
-            } else {
-                Color::Rgb
-            }),
-            scale: Some(1.0 / 255.0),
-            mean: Some(PerChannel::Each(mean.to_vec())),
-            std: Some(PerChannel::Each(std.to_vec())),
-            layout: Some(Layout::Nchw),
-            ..ImageSpec::default()
-        });
-        let input = TensorMetadata {
-            name: INPUT.to_owned(),
-            datatype: Datatype::Fp32,
-            shape: vec![-1, channels as i64, height as i64, width as i64],
-        };
+    /// For a network with these inputs, which `spec` says how to fill.
+    pub(super) fn new(
+        source: Source,
+        spec: InputSpec,
+        inputs: Vec<TensorMetadata>,
+        media: Option<&'static str>,
+        tokenizer: Option<Tokenizer>,
+    ) -> Result<Self> {
+        let unfit =
+            |error: dunlin_transforms::Error| Error::usage(error.to_string()).because(error);
         let whole = Spec {
             input: Some(spec.clone()),
             output: None,
         };
-        let pipeline = Pipeline::new(&whole, &[input], &[], Files::default(), Limits::default())
-            .map_err(|error| {
-                Error::usage(format!("pictures of {height}×{width}: {error}")).because(error)
-            })?;
+        let files = Files {
+            tokenizer,
+            ..Files::default()
+        };
+        let pipeline =
+            Pipeline::new(&whole, &inputs, &[], files, Limits::default()).map_err(unfit)?;
+        let last = pipeline.last_token().transpose().map_err(unfit)?;
         Ok(Self {
             source,
             spec,
+            inputs,
             pipeline,
-            shape,
-            mean: mean.to_vec(),
-            std: std.to_vec(),
+            vocabulary: last.map_or(0, |(_, id)| id as usize + 1),
+            media,
         })
     }
 
-    /// The same for pictures of another mean and deviation.
-    pub(super) fn normalized(self, mean: &[f64], std: &[f64]) -> Result<Self> {
-        Self::new(self.source, self.shape, mean, std)
-    }
-
-    /// The same for pictures as they are: 0 is black, 1 is white.
-    pub fn plain(&self) -> Result<Self> {
-        let channels = self.shape[0];
-        Self::new(
-            self.source.clone(),
-            self.shape,
-            &vec![0.0; channels],
-            &vec![1.0; channels],
-        )
-    }
-
-    /// Another of the same.
-    pub fn copy(&self) -> Result<Self> {
-        Self::new(self.source.clone(), self.shape, &self.mean, &self.std)
-    }
-
-    /// Mean and deviation of each channel.
-    pub fn normalization(&self) -> [&[f64]; 2] {
-        [&self.mean, &self.std]
+    /// Where the examples are.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// What `model.toml` says of the input.
@@ -97,38 +63,90 @@ impl Decoder {
         &self.spec
     }
 
-    /// Channels, height and width.
-    pub fn shape(&self) -> [usize; 3] {
-        self.shape
+    /// The inputs of the network; -1 where any size goes.
+    pub fn metadata(&self) -> &[TensorMetadata] {
+        &self.inputs
     }
 
-    /// The picture's file.
-    pub fn file(&self, example: &Example) -> Result<Bytes> {
+    /// The sizes of what a network takes; of texts, how many different tokens, and how many at most.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        match &self.spec {
+            InputSpec::Text(text) => vec![self.vocabulary, text.max_tokens.unwrap_or(0)],
+            _ => self.inputs[0].shape[1..]
+                .iter()
+                .map(|&size| size as usize)
+                .collect(),
+        }
+    }
+
+    /// The example as it would come in a request.
+    pub fn body(&self, example: &Example) -> Result<Bytes> {
         self.bytes(&example.content)
     }
 
-    /// The picture's numbers: channel by channel, row by row.
-    pub fn picture(&self, example: &Example) -> Result<Vec<f32>> {
-        let file = self.file(example)?;
-        self.decode(&file).map_err(|error| {
+    /// What a network takes, a batch of one.
+    pub fn inputs(&self, example: &Example) -> Result<Vec<NamedTensor>> {
+        let body = self.body(example)?;
+        self.decode(&body).map_err(|error| {
             let name = &example.name;
             Error::data(format!("{name} can't be read any more")).because(error)
         })
+    }
+
+    /// The numbers of the only input.
+    pub fn numbers(&self, example: &Example) -> Result<Vec<f32>> {
+        floats(&self.inputs(example)?)
     }
 
     pub(super) fn bytes(&self, content: &Content) -> Result<Bytes> {
         match content {
             Content::Held(bytes, _) => Ok(bytes.clone()),
             Content::Stored(key) => self.source.read(key),
+            Content::Rows(rows) => Ok(rows.concat().into()),
         }
     }
 
-    pub(super) fn decode(&self, file: &Bytes) -> Result<Vec<f32>> {
-        let unread = |error: &dyn std::error::Error| Error::data(error.to_string());
-        let decoded = self
-            .pipeline
-            .decode(file, None)
-            .map_err(|error| unread(&error))?;
-        decoded.inputs[0].tensor.to_vec().map_err(|error| unread(&error))
+    pub(super) fn decode(&self, body: &Bytes) -> Result<Vec<NamedTensor>> {
+        let decoded = self.pipeline.decode(body, self.media);
+        let decoded = decoded.map_err(|error| Error::data(error.to_string()).because(error))?;
+        Ok(decoded.inputs)
     }
+}
+
+/// The numbers of the first of some tensors.
+pub(super) fn floats(inputs: &[NamedTensor]) -> Result<Vec<f32>> {
+    inputs[0].tensor.to_vec().map_err(unfit)
+}
+
+/// Batches of one become one batch; where a row is shorter than others, it ends with zeros.
+pub(crate) fn stack(rows: &[Vec<NamedTensor>]) -> Result<Vec<NamedTensor>> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let column = |at: usize| {
+        let tensors: Vec<&Tensor> = rows.iter().map(|row| &row[at].tensor).collect();
+        let tensor = match tensors[0].datatype() {
+            Datatype::Int64 => pad::<i64>(&tensors),
+            _ => pad::<f32>(&tensors),
+        };
+        Ok(NamedTensor::new(&rows[0][at].name, tensor.map_err(unfit)?))
+    };
+    (0..columns).map(column).collect()
+}
+
+fn pad<T: dunlin_protocol::Element + Default>(
+    tensors: &[&Tensor],
+) -> Result<Tensor, dunlin_protocol::Error> {
+    let longest = tensors.iter().max_by_key(|tensor| tensor.len());
+    let mut shape = longest.map_or(Vec::new(), |tensor| tensor.shape().to_vec());
+    let length: usize = shape.iter().product();
+    let mut values = Vec::with_capacity(length * tensors.len());
+    for tensor in tensors {
+        values.extend_from_slice(&tensor.values::<T>()?);
+        values.resize(values.len() + length - tensor.len(), T::default());
+    }
+    shape[0] = tensors.len();
+    Tensor::from_vec(shape, values)
+}
+
+fn unfit(error: dunlin_protocol::Error) -> Error {
+    Error::data("no tensor can be made of the data").because(error)
 }

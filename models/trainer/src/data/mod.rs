@@ -1,33 +1,36 @@
-//! Labelled pictures: found, checked, split, and fed to the training in batches.
+//! Labelled pictures and texts, and series: found, checked, split, and fed to the training in batches.
 //!
-//! [`Source::open`] lists what lies at a path or an `s3://` URL and knows its form by the names;
-//! [`Dataset::gather`] reads every picture once, as serving would, and decides which part it belongs
-//! to; [`Batches`] reads them again, epoch by epoch, on threads of its own.
+//! [`Source::open`] lists what lies at a path or an `s3://` URL. [`Dataset::pictures`],
+//! [`Dataset::texts`] and [`Dataset::series`] read every example once, as serving would, and decide
+//! which part it belongs to; [`Batches`] reads them again, epoch by epoch, on threads of its own.
 
-mod augment;
 mod batches;
 mod census;
-mod cifar;
 mod dataset;
 mod decoder;
 mod folder;
-mod idx;
+mod pictures;
+mod series;
 mod source;
 mod split;
+mod texts;
 
-pub use augment::Augment;
 pub use batches::{Batch, Batches, Epoch};
 pub use census::Census;
 pub use dataset::{Dataset, GatherOptions};
-pub use decoder::{Decoder, INPUT};
+pub use decoder::Decoder;
+pub(crate) use decoder::stack;
+pub use pictures::{Augment, IMAGE};
+pub use series::{Forecasting, SeriesOptions};
 pub use source::{Form, Source};
 pub use split::Split;
+pub use texts::{TextOptions, Words};
 
 use bytes::Bytes;
 use dunlin_registry::Digest;
 use dunlin_storage::ObjectKey;
 
-/// What a picture is used for.
+/// What an example is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// Weights are fitted to it.
@@ -50,35 +53,61 @@ impl Part {
             Self::Test => "test",
         }
     }
+
+    /// The part that the name of a folder or a file stands for.
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "train" | "training" => Some(Self::Train),
+            "valid" | "val" | "validation" => Some(Self::Valid),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
+        }
+    }
 }
 
-/// A labelled picture.
+/// Something to learn from.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// Where it came from, for people.
     pub name: String,
-    /// Its class: the place of its label in [`Dataset::labels`].
-    pub class: usize,
+    /// What a network should answer.
+    pub target: Target,
     /// Of the bytes as they lay in the data.
     pub digest: Digest,
     content: Content,
 }
 
-/// A picture before anybody has looked at it.
+/// What a network should answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// A class: the place of its label in [`Dataset::labels`].
+    Class(usize),
+    /// The values that come next, scaled.
+    Values {
+        /// One a step.
+        values: Vec<f32>,
+        /// What the values of the season before would say.
+        naive: Vec<f32>,
+    },
+}
+
+/// A labelled example before anybody has looked at it.
 #[derive(Debug, Clone)]
 struct Found {
     name: String,
     label: String,
-    /// The part that the data itself puts it in: not `Valid`, unless it has a folder of that name.
+    /// The part that the data itself puts it in: not `Valid`, unless something there is named so.
     part: Option<Part>,
     content: Content,
 }
 
-/// Where the bytes of a picture's file are.
+/// Where the bytes of an example are.
 #[derive(Debug, Clone)]
 enum Content {
-    /// Here: the file, and the digest of what it was made from where that was no picture file.
+    /// Here: the body of a request, and the digest of what it was made from.
     Held(Bytes, Digest),
     /// In the source's store.
     Stored(ObjectKey),
+    /// Rows of a table: its first row, and the window.
+    Rows([Bytes; 2]),
 }

@@ -9,7 +9,7 @@ use dunlin_storage::{ObjectKey, ObjectMeta, Store, StoreOptions};
 use flate2::read::GzDecoder;
 use tokio::runtime::Handle;
 
-use super::{Found, cifar, folder, idx};
+use super::pictures;
 use crate::{Error, ErrorKind, Result};
 
 /// The largest file of a data set, packed or not.
@@ -27,6 +27,10 @@ pub enum Form {
     Idx,
     /// CIFAR-10's binary version: `data_batch_1.bin` and so on, `test_batch.bin`.
     Cifar,
+    /// A folder of texts for each class, parted as pictures are.
+    Texts,
+    /// CSV or JSON lines, plain or `.gz`; one that is named `train`, `valid` or `test` is that part.
+    Tables,
 }
 
 impl fmt::Display for Form {
@@ -35,6 +39,8 @@ impl fmt::Display for Form {
             Self::Folders => "a folder of pictures per class",
             Self::Idx => "MNIST's IDX files",
             Self::Cifar => "CIFAR-10's binary files",
+            Self::Texts => "a folder of texts per class",
+            Self::Tables => "tables",
         })
     }
 }
@@ -45,17 +51,27 @@ pub struct Source {
     pub(super) store: Arc<dyn Store>,
     runtime: Handle,
     url: String,
-    form: Form,
     files: Vec<ObjectMeta>,
 }
 
 impl Source {
-    /// Lists the files at a path or an `s3://bucket/prefix`. Blocks; not to be called from a task of
-    /// `runtime`.
+    /// Lists the files at a path or an `s3://bucket/prefix`, or takes the one table that is named.
+    /// Blocks; not to be called from a task of `runtime`.
     pub fn open(url: &str, mut options: StoreOptions, runtime: Handle) -> Result<Self> {
         options.get_limit = FILE_LIMIT;
-        let store = runtime.block_on(dunlin_storage::open(url, &options))?;
-        let files = runtime.block_on(store.list(""))?;
+        let (folder, only) = match url.rsplit_once('/') {
+            _ if !is_table(url) => (url, None),
+            Some((folder, file)) => (folder, Some(file)),
+            None => match url.strip_prefix("file:") {
+                Some(file) => ("file:.", Some(file)),
+                None => (".", Some(url)),
+            },
+        };
+        let store = runtime.block_on(dunlin_storage::open(folder, &options))?;
+        let mut files = runtime.block_on(store.list(""))?;
+        if let Some(only) = only {
+            files.retain(|file| file.key.as_str() == only);
+        }
         let visible = |file: &ObjectMeta| {
             !file
                 .key
@@ -67,7 +83,10 @@ impl Source {
         if files.is_empty() {
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("there are no files in {}", store.url()),
+                match only {
+                    None => format!("there are no files in {}", store.url()),
+                    Some(only) => format!("there is no file {only} in {}", store.url()),
+                },
             ));
         }
         if files.len() > FILES_LIMIT {
@@ -76,26 +95,17 @@ impl Source {
                 "{url} has {count} files, at most {FILES_LIMIT} are allowed"
             )));
         }
-        let any = |form: fn(&str) -> bool| files.iter().any(|file| form(file.key.as_str()));
-        let form = if any(idx::is_part) {
-            Form::Idx
-        } else if any(cifar::is_part) {
-            Form::Cifar
-        } else {
-            Form::Folders
-        };
         Ok(Self {
             url: store.url(),
             store,
             runtime,
-            form,
             files,
         })
     }
 
-    /// The form that the names of the files tell.
+    /// The form of its pictures, that the names of the files tell.
     pub fn form(&self) -> Form {
-        self.form
+        pictures::form(self.files.iter().map(|file| file.key.as_str()))
     }
 
     /// Where it is.
@@ -106,15 +116,6 @@ impl Source {
     /// Its files, but for hidden ones, sorted by name.
     pub(super) fn files(&self) -> &[ObjectMeta] {
         &self.files
-    }
-
-    /// All pictures in it, none of them looked at yet, in an order that depends on the data alone.
-    pub(super) fn find(&self) -> Result<Vec<Found>> {
-        match self.form {
-            Form::Folders => folder::find(self),
-            Form::Idx => idx::find(self),
-            Form::Cifar => cifar::find(self),
-        }
     }
 
     /// A file whole.
@@ -150,6 +151,17 @@ impl Source {
         dunlin_transforms::parse_labels(&self.read(&file.key)?)
             .map_err(|error| Error::data(format!("{}: {error}", file.key)).because(error))
     }
+}
+
+/// Whether a file holds rows of columns: CSV or JSON lines, maybe packed.
+pub(super) fn is_table(name: &str) -> bool {
+    matches!(ending(name), Some("csv" | "jsonl" | "ndjson"))
+}
+
+/// The ending of a file's name, but for that of packing.
+pub(super) fn ending(name: &str) -> Option<&str> {
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    name.rsplit_once('.').map(|(_, ending)| ending)
 }
 
 /// The label of a class by its number: its name, or the number itself.

@@ -3,35 +3,23 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Metrics;
+use super::Evaluation;
+use super::evaluation::FIGURES;
 
 /// One condition.
 #[derive(Debug, Clone, Copy)]
 pub struct Gate {
-    metric: Metric,
+    figure: &'static str,
     least: bool,
     bound: f64,
 }
 
-type Metric = (&'static str, fn(&Metrics) -> Option<f64>);
-
-/// What may be asked for.
-const METRICS: [Metric; 8] = [
-    ("accuracy", |metrics| Some(metrics.accuracy)),
-    ("top5", |metrics| metrics.top5),
-    ("precision", |metrics| Some(metrics.precision)),
-    ("recall", |metrics| Some(metrics.recall)),
-    ("f1", |metrics| Some(metrics.f1)),
-    ("roc_auc", |metrics| Some(metrics.roc_auc)),
-    ("ece", |metrics| Some(metrics.ece)),
-    ("loss", |metrics| Some(metrics.loss)),
-];
-
 impl Gate {
     /// Why it is not met, if it isn't.
-    pub fn fault(&self, metrics: &Metrics) -> Option<String> {
-        let (name, measure) = self.metric;
-        let Some(value) = measure(metrics) else {
+    pub fn fault(&self, evaluation: &Evaluation) -> Option<String> {
+        let name = self.figure;
+        let figures = evaluation.figures();
+        let Some((_, value)) = figures.into_iter().find(|(known, _)| *known == name) else {
             return Some(format!(
                 "{name} is not measured here, and {self} is required"
             ));
@@ -49,7 +37,7 @@ impl FromStr for Gate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let names = || METRICS.map(|(name, _)| name).join(", ");
+        let names = || FIGURES.join(", ");
         let parts = text
             .split_once(">=")
             .map(|parts| (parts, true))
@@ -60,9 +48,9 @@ impl FromStr for Gate {
                 names()
             ));
         };
-        let metric = METRICS
+        let figure = FIGURES
             .into_iter()
-            .find(|(known, _)| *known == name.trim())
+            .find(|known| *known == name.trim())
             .ok_or_else(|| {
                 format!(
                     "there is no metric \"{}\"; there are {}",
@@ -77,7 +65,7 @@ impl FromStr for Gate {
             .filter(|bound: &f64| bound.is_finite());
         let bound = bound.ok_or_else(|| "what follows >= or <= must be a number".to_owned())?;
         Ok(Self {
-            metric,
+            figure,
             least,
             bound,
         })
@@ -87,7 +75,7 @@ impl FromStr for Gate {
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.least { ">=" } else { "<=" };
-        write!(f, "{}{sign}{}", self.metric.0, self.bound)
+        write!(f, "{}{sign}{}", self.figure, self.bound)
     }
 }
 
@@ -100,7 +88,13 @@ mod tests {
     fn gates_open_and_close() {
         // Right, right, right, wrong.
         let scores = vec![1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
-        let metrics = Answers::from_scores(scores, vec![0, 0, 1, 0], 2).measure();
+        let answers = Answers::from_scores(scores, vec![0, 0, 1, 0], 2);
+        let evaluation = Evaluation::Classes {
+            labels: vec!["no".to_owned(), "yes".to_owned()],
+            metrics: answers.measure(),
+            accuracy_interval: answers.accuracy_interval(),
+            answers,
+        };
         for (gate, want) in [
             ("accuracy>=0.75", None),
             (
@@ -110,8 +104,9 @@ mod tests {
             ("ece<=1", None),
             ("ece<=0", Some("ece is ")),
             ("top5>=0.1", Some("top5 is not measured")),
+            ("mase<=0.8", Some("mase is not measured")),
         ] {
-            let fault = gate.parse::<Gate>().unwrap().fault(&metrics);
+            let fault = gate.parse::<Gate>().unwrap().fault(&evaluation);
             assert_eq!(fault.is_some(), want.is_some(), "{gate}: {fault:?}");
             assert!(
                 fault

@@ -6,17 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{Metrics, Report, charts};
-use crate::data::Part;
+use super::{Evaluation, ForecastMetrics, Interval, Metrics, Report, charts};
+use crate::data::{Forecasting, Part};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}\
 h1{margin-bottom:0}h2{margin-top:2em}table{border-collapse:collapse}td,th{padding:.2em .7em;text-align:right}\
 th{font-weight:600}tbody th,td.text{text-align:left}tr+tr{border-top:1px solid #eee}.charts{display:flex;flex-wrap:wrap;gap:1em}\
 .confusion td{min-width:2em;text-align:center;border:1px solid #fff}.mistakes{display:flex;flex-wrap:wrap;gap:1em}\
-figure{margin:0;width:120px}figure img{width:112px;height:112px;object-fit:contain;image-rendering:pixelated;background:#eee}\
+figure{margin:0;width:120px}figure.text{width:480px}figure.text pre{white-space:pre-wrap;font-size:12px;margin:0}figure img{width:112px;height:112px;object-fit:contain;image-rendering:pixelated;background:#eee}\
 figcaption{font-size:12px;line-height:1.3}pre{background:#f6f6f6;padding:1em;overflow:auto}";
 
-/// A picture that was named wrong.
+/// An example that was named wrong.
 #[derive(Debug, Clone)]
 pub struct Mistake {
     /// Where it came from.
@@ -27,31 +27,56 @@ pub struct Mistake {
     pub answer: String,
     /// How sure the answer was, 0 to 1.
     pub confidence: f32,
-    /// Its file.
-    pub file: Bytes,
+    /// What it looks like.
+    pub shown: Shown,
+}
+
+/// An example for people.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// A picture's file.
+    Picture(Bytes),
+    /// The beginning of a text.
+    Text(String),
 }
 
 /// The page. `mistakes`: the worst ones, worst first.
 pub fn html(report: &Report, mistakes: &[Mistake]) -> String {
     let name = escape(&report.name);
-    let history = &report.history;
-    let charts = [
-        charts::losses(history),
-        charts::accuracies(history),
-        charts::reliability(&report.metrics),
-    ]
-    .concat();
     let hyper = serde_json::to_string_pretty(&report.training).unwrap_or_default();
+    let losses = charts::losses(&report.history);
+    let evaluation = match &report.evaluation {
+        Evaluation::Classes {
+            metrics,
+            labels,
+            accuracy_interval,
+            ..
+        } => {
+            let charts = charts::accuracies(&report.history) + &charts::reliability(metrics);
+            format!(
+                "{figures}<div class=\"charts\">{losses}{charts}</div><h2>Classes</h2>{classes}\
+                 <h2>Confusion</h2><p>Rows: the true class; columns: the answer.</p>{confusion}\
+                 <h2>Worst mistakes</h2>{mistakes}",
+                figures = figures(report, class_rows(metrics, accuracy_interval)),
+                classes = classes(report, metrics),
+                confusion = confusion(metrics, labels),
+                mistakes = mistakes_html(mistakes),
+            )
+        }
+        Evaluation::Forecast {
+            metrics,
+            forecasting,
+            forecasts,
+        } => {
+            let charts = charts::forecast(forecasts, forecasting) + &charts::by_step(metrics);
+            let figures = figures(report, forecast_rows(metrics, forecasting));
+            format!("{figures}<div class=\"charts\">{charts}{losses}</div>")
+        }
+    };
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{name}: evaluation</title><style>{STYLE}</style>\
-         <h1>{name}</h1>{summary}{figures}<div class=\"charts\">{charts}</div>\
-         <h2>Classes</h2>{classes}<h2>Confusion</h2><p>Rows: the true class; columns: the answer.</p>{confusion}\
-         <h2>Worst mistakes</h2>{mistakes}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
+         <h1>{name}</h1>{summary}{evaluation}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
         summary = summary(report),
-        figures = figures(report),
-        classes = classes(report),
-        confusion = confusion(&report.metrics, &report.labels),
-        mistakes = mistakes_html(mistakes),
         data = escape(&report.data.to_string()),
         hyper = escape(&hyper),
     )
@@ -77,24 +102,21 @@ fn summary(report: &Report) -> String {
     )
 }
 
-fn figures(report: &Report) -> String {
-    let metrics = &report.metrics;
-    let interval = report.accuracy_interval;
+type Row = (&'static str, String);
+
+fn class_rows(metrics: &Metrics, accuracy: &Interval) -> Vec<Row> {
     let percent = |value: f64| format!("{:.2} %", value * 100.0);
     let mut rows = vec![(
         "accuracy",
         format!(
             "{} (95 %: {} to {})",
             percent(metrics.accuracy),
-            percent(interval.low),
-            percent(interval.high)
+            percent(accuracy.low),
+            percent(accuracy.high)
         ),
     )];
-    rows.extend(
-        metrics
-            .top5
-            .map(|top5| ("among the five likeliest", percent(top5))),
-    );
+    let top5 = metrics.top5;
+    rows.extend(top5.map(|top5| ("among the five likeliest", percent(top5))));
     rows.extend([
         ("precision, mean of the classes", percent(metrics.precision)),
         ("recall, mean of the classes", percent(metrics.recall)),
@@ -105,13 +127,51 @@ fn figures(report: &Report) -> String {
         ),
         ("calibration error (ECE)", percent(metrics.ece)),
         ("cross-entropy", format!("{:.4}", metrics.loss)),
-        (
-            "largest difference of the exported model",
-            format!("{:.1e}", report.export_difference),
-        ),
     ]);
-    let test = report.data.size(Part::Test);
-    let mut table = format!("<p>On {test} pictures that it has never seen:</p><table><tbody>");
+    rows
+}
+
+fn forecast_rows(metrics: &ForecastMetrics, forecasting: &Forecasting) -> Vec<Row> {
+    let unit = forecasting.unit.as_deref().map(escape).unwrap_or_default();
+    let within = |value: f64, interval: &Interval, unit: &str| {
+        let Interval { low, high } = interval;
+        format!("{value:.4} {unit} (95 %: {low:.4} to {high:.4})")
+    };
+    vec![
+        (
+            "error beside the naive one of the training part (MASE)",
+            within(metrics.mase, &metrics.mase_interval, ""),
+        ),
+        (
+            "mean absolute error (MAE)",
+            within(metrics.mae, &metrics.mae_interval, &unit),
+        ),
+        (
+            "root of the mean squared error (RMSE)",
+            within(metrics.rmse, &metrics.rmse_interval, &unit),
+        ),
+        (
+            "MAE of the naive forecast on the same windows",
+            format!("{:.4} {unit}", metrics.naive_mae),
+        ),
+        (
+            "RMSE of the naive forecast on the same windows",
+            format!("{:.4} {unit}", metrics.naive_rmse),
+        ),
+        (
+            "MAE beside that of the naive forecast",
+            format!("{:.4}", metrics.mae_to_naive),
+        ),
+    ]
+}
+
+fn figures(report: &Report, mut rows: Vec<Row>) -> String {
+    rows.push((
+        "largest difference of the exported model",
+        format!("{:.1e}", report.export_difference),
+    ));
+    let (test, unit) = (report.data.size(Part::Test), report.data.unit);
+    let mut table = format!("<p>On {test} {unit} that it has never seen:</p><table><tbody>");
     for (name, value) in rows {
         // Writing to a string can't fail.
         let _ = write!(table, "<tr><th>{name}</th><td>{value}</td></tr>");
@@ -119,11 +179,11 @@ fn figures(report: &Report) -> String {
     table + "</tbody></table>"
 }
 
-fn classes(report: &Report) -> String {
+fn classes(report: &Report, metrics: &Metrics) -> String {
     let mut table = "<table><thead><tr><th>class</th><th>train</th><th>valid</th><th>test</th><th>precision</th>\
                      <th>recall</th><th>F1</th><th>ROC AUC</th></tr></thead><tbody>"
         .to_owned();
-    for ((label, counts), class) in report.data.classes.iter().zip(&report.metrics.classes) {
+    for ((label, counts), class) in report.data.classes.iter().zip(&metrics.classes) {
         let [train, valid, test] = counts;
         let auc = class
             .roc_auc
@@ -171,12 +231,20 @@ fn mistakes_html(mistakes: &[Mistake]) -> String {
     }
     let mut list = "<p>The surest of the wrong answers.</p><div class=\"mistakes\">".to_owned();
     for mistake in mistakes {
+        let (class, shown) = match &mistake.shown {
+            Shown::Picture(file) => {
+                let (media, data) = (media(file), STANDARD.encode(file));
+                (
+                    "",
+                    format!("<img alt=\"\" src=\"data:{media};base64,{data}\">"),
+                )
+            }
+            Shown::Text(text) => ("text", format!("<pre>{}</pre>", escape(text))),
+        };
         let _ = write!(
             list,
-            "<figure title=\"{}\"><img alt=\"\" src=\"data:{};base64,{}\"><figcaption>{}, taken for <b>{}</b>, {:.0} %</figcaption></figure>",
+            "<figure class=\"{class}\" title=\"{}\">{shown}<figcaption>{}, taken for <b>{}</b>, {:.0} %</figcaption></figure>",
             escape(&mistake.name),
-            media(&mistake.file),
-            STANDARD.encode(&mistake.file),
             escape(&mistake.truth),
             escape(&mistake.answer),
             mistake.confidence * 100.0

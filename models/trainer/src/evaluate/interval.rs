@@ -4,10 +4,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-/// How often the pictures are drawn again.
+/// How often the examples are drawn again.
 const DRAWS: usize = 1000;
 
-/// The middle 95 % of what other test pictures could have given.
+/// The middle 95 % of what other test examples could have given.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
     /// 2.5 % are lower.
@@ -17,6 +17,15 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// That of another figure, which grows with this one.
+    #[must_use]
+    pub fn map(self, figure: impl Fn(f64) -> f64) -> Self {
+        Self {
+            low: figure(self.low),
+            high: figure(self.high),
+        }
+    }
+
     /// Of a mean, by the percentile bootstrap (Efron, 1979): as many values as there are, drawn with
     /// replacement, a thousand times; from a fixed seed.
     ///

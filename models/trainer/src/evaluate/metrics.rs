@@ -2,15 +2,17 @@
 
 use serde::Serialize;
 
+use super::Interval;
+
 /// Bins of the reliability curve.
 const BINS: usize = 15;
 
-/// What a model answered to pictures whose class is known.
+/// What a model answered to examples whose class is known.
 #[derive(Debug, Clone)]
 pub struct Answers {
-    /// Probabilities, `[pictures × classes]`.
+    /// Probabilities, `[examples × classes]`.
     probabilities: Vec<f32>,
-    /// The true class of each picture.
+    /// The true class of each example.
     truth: Vec<usize>,
     classes: usize,
 }
@@ -18,7 +20,7 @@ pub struct Answers {
 /// Everything that is measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Metrics {
-    /// How many pictures.
+    /// How many examples.
     pub count: usize,
     /// Share whose likeliest class is the true one.
     pub accuracy: f64,
@@ -41,22 +43,22 @@ pub struct Metrics {
     pub classes: Vec<ClassMetrics>,
     /// Rows: the true class. Columns: the answer.
     pub confusion: Vec<Vec<usize>>,
-    /// The reliability curve; bins without pictures are left out.
+    /// The reliability curve; bins without examples are left out.
     pub reliability: Vec<Bin>,
 }
 
 /// How well one class is told from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ClassMetrics {
-    /// Pictures of it.
+    /// Examples of it.
     pub count: usize,
     /// Share of right answers among those that name it; 0 if none does.
     pub precision: f64,
-    /// Share of its pictures that are named right; 0 if there are none.
+    /// Share of its examples that are named right; 0 if there are none.
     pub recall: f64,
     /// The harmonic mean of both.
     pub f1: f64,
-    /// Area under the ROC curve; absent if all pictures, or none, are of this class.
+    /// Area under the ROC curve; absent if all examples, or none, are of this class.
     pub roc_auc: Option<f64>,
 }
 
@@ -72,10 +74,10 @@ pub struct Bin {
 }
 
 impl Answers {
-    /// Scores before softmax, `[pictures × classes]`, beside the true classes.
+    /// Scores before softmax, `[examples × classes]`, beside the true classes.
     ///
     /// # Panics
-    /// If there are no pictures, or the numbers don't fit together.
+    /// If there are no examples, or the numbers don't fit together.
     pub fn from_scores(mut scores: Vec<f32>, truth: Vec<usize>, classes: usize) -> Self {
         assert!(!truth.is_empty() && scores.len() == truth.len() * classes);
         for row in scores.chunks_mut(classes) {
@@ -92,7 +94,7 @@ impl Answers {
         }
     }
 
-    /// True class and probabilities of each picture.
+    /// True class and probabilities of each example.
     pub fn rows(&self) -> impl Iterator<Item = (usize, &[f32])> {
         self.truth
             .iter()
@@ -100,12 +102,21 @@ impl Answers {
             .zip(self.probabilities.chunks(self.classes))
     }
 
-    /// True class, answer, and the confidence in it, of each picture.
+    /// True class, answer, and the confidence in it, of each example.
     pub fn answers(&self) -> impl Iterator<Item = (usize, usize, f32)> {
         self.rows().map(|(truth, row)| {
             let answer = highest(row);
             (truth, answer, row[answer])
         })
+    }
+
+    /// The interval of the accuracy.
+    pub fn accuracy_interval(&self) -> Interval {
+        let right: Vec<f64> = self
+            .answers()
+            .map(|(truth, answer, _)| f64::from(u8::from(truth == answer)))
+            .collect();
+        Interval::of_mean(&right)
     }
 
     /// Measures.
@@ -181,7 +192,7 @@ impl Answers {
         }
     }
 
-    /// By ranks, ties sharing theirs: the probability that a picture of the class scores higher
+    /// By ranks, ties sharing theirs: the probability that an example of the class scores higher
     /// than one of another (Hanley and `McNeil`, 1982).
     fn roc_auc(&self, class: usize) -> Option<f64> {
         let mut scored: Vec<(f32, bool)> = self

@@ -1,14 +1,18 @@
-//! How good a classifier is, on pictures that it has never seen.
+//! How good a model is, on examples that it has never seen.
 
 mod charts;
+mod evaluation;
+mod forecast;
 mod gate;
 mod html;
 mod interval;
 mod metrics;
 mod report;
 
+pub use evaluation::Evaluation;
+pub use forecast::{ForecastMetrics, Forecasts};
 pub use gate::Gate;
-pub use html::{Mistake, html};
+pub use html::{Mistake, Shown, html};
 pub use interval::Interval;
 pub use metrics::{Answers, Bin, ClassMetrics, Metrics};
 pub use report::Report;

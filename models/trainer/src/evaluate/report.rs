@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answers, Interval, Metrics};
+use super::Evaluation;
 use crate::data::Census;
 use crate::fit::{Fingerprint, Point};
 
@@ -12,13 +12,10 @@ use crate::fit::{Fingerprint, Point};
 pub struct Report {
     /// The model's name.
     pub name: String,
-    /// The label of each class.
-    pub labels: Vec<String>,
-    /// On the test part.
-    pub metrics: Metrics,
-    /// Of the accuracy.
-    pub accuracy_interval: Interval,
-    /// The largest difference of a score between the trained network and the exported model.
+    /// How it did.
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+    /// The largest difference of an output between the trained network and the exported model.
     pub export_difference: f32,
     /// The data.
     pub data: Census,
@@ -43,39 +40,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// The interval of the accuracy of these answers.
-    pub fn accuracy_interval(answers: &Answers) -> Interval {
-        let right: Vec<f64> = answers
-            .answers()
-            .map(|(truth, answer, _)| f64::from(u8::from(truth == answer)))
-            .collect();
-        Interval::of_mean(&right)
-    }
-
     /// The figures that go into the manifest.
     pub fn manifest_metrics(&self) -> Map<String, Value> {
-        let metrics = &self.metrics;
-        let round = |value: f64| (value * 1e5).round() / 1e5;
-        let mut figures = Map::new();
-        let mut add = |name: &str, value: Value| figures.insert(name.to_owned(), value);
-        add("test_pictures", json!(metrics.count));
-        add("accuracy", json!(round(metrics.accuracy)));
-        let Interval { low, high } = self.accuracy_interval;
-        add("accuracy_95", json!([round(low), round(high)]));
-        if let Some(top5) = metrics.top5 {
-            add("top5", json!(round(top5)));
-        }
-        for (name, value) in [
-            ("precision", metrics.precision),
-            ("recall", metrics.recall),
-            ("f1", metrics.f1),
-            ("roc_auc", metrics.roc_auc),
-            ("ece", metrics.ece),
-            ("loss", metrics.loss),
-        ] {
-            add(name, json!(round(value)));
-        }
-        add("confusion", json!(metrics.confusion));
+        let mut figures = self.evaluation.manifest();
+        let count = self.data.size(crate::data::Part::Test);
+        figures.insert(format!("test_{}", self.data.unit), json!(count));
         figures
     }
 

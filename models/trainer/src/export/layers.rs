@@ -1,9 +1,13 @@
 //! One method a layer: what Burn computes, in ONNX's words.
 
+use std::ops::Range;
+
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::MaxPool2d;
 use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
+
+use tract_onnx::pb::tensor_proto;
 
 use super::graph::{Graph, Value, float, int, ints};
 
@@ -94,9 +98,49 @@ impl Graph {
         self.node("Relu", &[x], Vec::new())
     }
 
-    /// Adds two values of one shape.
+    /// Adds two values, of one shape or of shapes that fit.
     pub fn add(&mut self, one: &Value, other: &Value) -> Value {
         self.node("Add", &[one, other], Vec::new())
+    }
+
+    /// Subtracts the other from the one.
+    pub fn subtract(&mut self, one: &Value, other: &Value) -> Value {
+        self.node("Sub", &[one, other], Vec::new())
+    }
+
+    /// Multiplies two values, element by element.
+    pub fn multiply(&mut self, one: &Value, other: &Value) -> Value {
+        self.node("Mul", &[one, other], Vec::new())
+    }
+
+    /// Multiplies by a number.
+    pub fn scale(&mut self, x: &Value, factor: f64) -> Value {
+        let factor = self.number(factor);
+        self.multiply(x, &factor)
+    }
+
+    /// Whole numbers as FP32.
+    pub fn float_of(&mut self, x: &Value) -> Value {
+        let float = i64::from(tensor_proto::DataType::Float as i32);
+        self.node("Cast", &[x], vec![int("to", float)])
+    }
+
+    /// A range of one dimension.
+    pub fn slice(&mut self, x: &Value, dimension: usize, range: Range<usize>) -> Value {
+        let [start, end, axis] =
+            [range.start, range.end, dimension].map(|number| self.whole(&[number as i64]));
+        self.node("Slice", &[x, &start, &end, &axis], Vec::new())
+    }
+
+    /// These places of one dimension.
+    pub fn select(&mut self, x: &Value, dimension: usize, places: &[i64]) -> Value {
+        let places = self.whole(places);
+        self.node("Gather", &[x, &places], vec![int("axis", dimension as i64)])
+    }
+
+    /// Values side by side along one dimension.
+    pub fn concat(&mut self, values: &[&Value], dimension: usize) -> Value {
+        self.node("Concat", values, vec![int("axis", dimension as i64)])
     }
 
     /// `[batch, channels, height, width]` to `[batch, channels × height × width]`.

@@ -16,5 +16,6 @@
 
 mod graph;
 mod layers;
+mod sequence;
 
 pub use graph::{Graph, OPSET, Value};

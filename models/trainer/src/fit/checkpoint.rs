@@ -13,7 +13,7 @@ use super::{Hyperparameters, Point};
 use crate::{Error, ErrorKind, Result};
 
 /// Begins every checkpoint; its last byte is the version of the format.
-const MAGIC: &[u8; 8] = b"dunlin\x0c\x01";
+const MAGIC: &[u8; 8] = b"dunlin\x0c\x02";
 
 /// Checkpoints that stay: a second one, in case the last is damaged.
 const KEPT: usize = 2;
@@ -25,8 +25,8 @@ pub struct Fingerprint {
     pub recipe: String,
     /// [`Census::digest`](crate::data::Census::digest).
     pub data: String,
-    /// Channels, height, width, classes.
-    pub shape: [usize; 4],
+    /// The sizes that the network is made for.
+    pub shape: Vec<usize>,
     /// How it is trained.
     pub hyperparameters: Hyperparameters,
 }
@@ -39,10 +39,10 @@ pub(super) struct State {
     pub(super) step: usize,
     /// Seconds of training before this process.
     pub(super) seconds: f64,
-    /// Sums over the pictures of the epoch so far.
+    /// Sums over the examples of the epoch so far.
     pub(super) loss: f64,
     pub(super) right: usize,
-    pub(super) pictures: usize,
+    pub(super) examples: usize,
     pub(super) history: Vec<Point>,
     /// The epoch with the lowest validation loss.
     pub(super) best: Option<Point>,

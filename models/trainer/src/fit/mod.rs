@@ -6,13 +6,14 @@
 
 mod checkpoint;
 mod hyperparameters;
+mod objective;
 mod progress;
 mod training;
 
 pub use checkpoint::{Checkpoints, Fingerprint};
 pub use hyperparameters::{Hyperparameters, Optimizer};
 pub use progress::Progress;
-pub use training::{Fitted, Plan, fit, scores};
+pub use training::{Fitted, Plan, fit, outputs};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub struct Point {
     pub epoch: usize,
     /// Steps done so far.
     pub step: usize,
-    /// Mean loss and share of right answers over the epoch's training pictures, as they were
+    /// Mean loss and share of right answers over the epoch's training examples, as they were
     /// changed, with the weights of the moment.
     pub train: Score,
     /// The same over the validation part, unchanged; absent where there is none.
@@ -33,8 +34,8 @@ pub struct Point {
 /// How well a network did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Cross-entropy, in nats.
+    /// Of classes the cross-entropy, in nats; of values the mean absolute error, in deviations.
     pub loss: f64,
-    /// Share of right answers, 0 to 1.
-    pub accuracy: f64,
+    /// Share of right answers, 0 to 1; of values there is none.
+    pub accuracy: Option<f64>,
 }

@@ -43,7 +43,10 @@ impl Progress {
         let mix = |old: f64, new: f64| old + FRESH * (new - old);
         let smoothed = self.smoothed.map_or(score, |old| Score {
             loss: mix(old.loss, score.loss),
-            accuracy: mix(old.accuracy, score.accuracy),
+            accuracy: old
+                .accuracy
+                .zip(score.accuracy)
+                .map(|(old, new)| mix(old, new)),
         });
         self.smoothed = Some(smoothed);
         let pause = if self.terminal { SHOWN } else { LOGGED };
@@ -52,13 +55,15 @@ impl Progress {
         }
         self.told = Some(Instant::now());
         let Score { loss, accuracy } = smoothed;
+        let accuracy = accuracy.map_or(String::new(), |accuracy| {
+            format!("  accuracy {:5.1} %", accuracy * 100.0)
+        });
         let seconds = self.started.elapsed().as_secs_f64();
         let rate = (step - self.first) as f64 / seconds.max(1e-9);
         let left = Duration::from_secs_f64((self.steps - step) as f64 / rate.max(1e-9));
         let line = format!(
-            "epoch {epoch:>2}/{epochs}  step {step:>6}/{}  loss {loss:.4}  accuracy {:5.1} %  {rate:.1} steps/s  {} left",
+            "epoch {epoch:>2}/{epochs}  step {step:>6}/{}  loss {loss:.4}{accuracy}  {rate:.1} steps/s  {} left",
             self.steps,
-            accuracy * 100.0,
             duration(left)
         );
         let mut out = std::io::stderr().lock();
@@ -78,19 +83,20 @@ impl Progress {
             valid,
             ..
         } = point;
+        let told = |score: &Score| {
+            let accuracy = score.accuracy.map_or(String::new(), |accuracy| {
+                format!(", accuracy {:.2} %", accuracy * 100.0)
+            });
+            format!("loss {:.4}{accuracy}", score.loss)
+        };
         let valid = valid.map_or(String::new(), |valid| {
             let star = if best { "  best so far" } else { "" };
-            format!(
-                "   valid: loss {:.4}, accuracy {:.2} %{star}",
-                valid.loss,
-                valid.accuracy * 100.0
-            )
+            format!("   valid: {}{star}", told(&valid))
         });
         self.say(&format!(
-            "epoch {epoch:>2} done in {}   train: loss {:.4}, accuracy {:.2} %{valid}",
+            "epoch {epoch:>2} done in {}   train: {}{valid}",
             duration(self.started.elapsed()),
-            train.loss,
-            train.accuracy * 100.0
+            told(train)
         ));
     }
 

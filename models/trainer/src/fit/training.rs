@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::store::ModuleRecord;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::Device;
 
 use super::checkpoint::{Checkpoint, State};
+use super::objective::{Objective, numbers, right_of, score};
 use super::{Checkpoints, Fingerprint, Point, Progress, Score};
 use crate::data::{Batch, Batches, Dataset, Epoch, Part};
-use crate::recipes::Network;
+use crate::recipes::{Input, Network};
 use crate::{Error, ErrorKind, Result};
 
-/// Pictures in a batch where nothing is learned.
-const PLAIN_BATCH: usize = 256;
+/// Examples in a batch where nothing is learned.
+const PLAIN_BATCH: usize = 128;
 
 /// How a run is carried out; nothing here changes what comes out of it.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Plan<'a> {
     pub checkpoints: &'a Checkpoints,
     /// Steps from one checkpoint to the next.
     pub checkpoint_every: usize,
-    /// Threads that read pictures.
+    /// Threads that read examples.
     pub workers: usize,
     /// Set from outside: store a checkpoint and leave.
     pub stop: &'a AtomicBool,
@@ -58,8 +58,8 @@ pub fn fit<N: Network>(fresh: N, data: &Arc<Dataset>, plan: &Plan) -> Result<Fit
     Run::start(fresh, data, plan)?.go()
 }
 
-/// The network's scores for pictures of a part, in their order: `[pictures × classes]`.
-pub fn scores<N: Network>(
+/// What the network gives for the first examples of a part: `[examples × outputs]`.
+pub fn outputs<N: Network>(
     network: &N,
     data: &Arc<Dataset>,
     part: Part,
@@ -67,13 +67,13 @@ pub fn scores<N: Network>(
     plan: &Plan,
 ) -> Result<Vec<f32>> {
     let mut all = Vec::new();
-    let wanted = limit * data.labels.len();
+    let wanted = limit * data.outputs();
     for batch in Batches::plain(data, part, PLAIN_BATCH, plan.workers) {
         if all.len() >= wanted {
             break;
         }
-        let scores = network.forward(pictures(&batch?, data, &plan.device));
-        all.extend(numbers(scores)?);
+        let input = N::Input::on(&plan.device, &batch?.inputs)?;
+        all.extend(numbers(network.forward(input))?);
     }
     all.truncate(wanted);
     Ok(all)
@@ -106,7 +106,7 @@ impl<'a, N: Network> Run<'a, N> {
                 seconds: 0.0,
                 loss: 0.0,
                 right: 0,
-                pictures: 0,
+                examples: 0,
                 history: Vec::new(),
                 best: None,
             },
@@ -165,9 +165,7 @@ impl<'a, N: Network> Run<'a, N> {
     fn epoch(&mut self, number: usize, steps: usize, progress: &mut Progress) -> Result<()> {
         let plan = self.plan;
         let hyper = &plan.fingerprint.hyperparameters;
-        let loss = CrossEntropyLossConfig::new()
-            .with_smoothing((hyper.smoothing > 0.0).then_some(hyper.smoothing as f32))
-            .init(&self.training);
+        let objective = Objective::new(hyper.smoothing, &self.training);
         let epoch = Epoch {
             batch: hyper.batch,
             number,
@@ -178,7 +176,7 @@ impl<'a, N: Network> Run<'a, N> {
         let mut gradients = GradientsAccumulator::new();
         for batch in Batches::train(self.data, epoch, first, self.plan.workers) {
             let batch = batch?;
-            let score = self.step(&batch, &loss, &mut gradients, steps)?;
+            let score = self.step(&batch, &objective, &mut gradients, steps)?;
             progress.step(self.state.step, number + 1, hyper.epochs, score);
             let ends = self.state.step.is_multiple_of(self.steps_an_epoch);
             if ends {
@@ -208,7 +206,7 @@ impl<'a, N: Network> Run<'a, N> {
     fn step(
         &mut self,
         batch: &Batch,
-        loss: &CrossEntropyLoss,
+        objective: &Objective,
         gradients: &mut GradientsAccumulator<N>,
         steps: usize,
     ) -> Result<Score> {
@@ -217,12 +215,10 @@ impl<'a, N: Network> Run<'a, N> {
         // What the network itself draws, as for dropout, follows from the step alone.
         self.training
             .seed(hyper.seed.wrapping_add(1 + self.state.step as u64));
-        let targets = targets(batch, &self.training);
-        let scores = self
-            .network
-            .forward(pictures(batch, self.data, &self.training));
-        let mean = loss.forward(scores.clone(), targets);
-        let value = f64::from(number(mean.clone())?);
+        let input = N::Input::on(&self.training, &batch.inputs)?;
+        let outputs = self.network.forward(input);
+        let mean = objective.loss(outputs.clone(), &batch.targets);
+        let value = f64::from(numbers(mean.clone())?[0]);
         if !value.is_finite() {
             let (epoch, step, rate) = (
                 self.state.step / self.steps_an_epoch + 1,
@@ -237,7 +233,7 @@ impl<'a, N: Network> Run<'a, N> {
                 ),
             ));
         }
-        let right = right(&numbers(scores.detach())?, &batch.classes);
+        let right = right_of(&numbers(outputs.detach())?, &batch.targets);
         let mean = mean.div_scalar(hyper.accumulate as f64);
         let grads = GradientsParams::from_grads(mean.backward(), &self.network);
         gradients.accumulate(&self.network, grads);
@@ -249,24 +245,25 @@ impl<'a, N: Network> Run<'a, N> {
                 .optimizer
                 .step(rate, self.network.clone(), gradients.grads());
         }
-        let count = batch.classes.len();
+        let count = batch.targets.len();
         self.state.loss += value * count as f64;
-        self.state.right += right;
-        self.state.pictures += count;
+        self.state.right += right.unwrap_or(0);
+        self.state.examples += count;
         Ok(Score {
             loss: value,
-            accuracy: right as f64 / count as f64,
+            accuracy: right.map(|right| right as f64 / count as f64),
         })
     }
 
     /// Validates; whether this epoch is the best so far.
     fn end_epoch(&mut self, number: usize) -> Result<bool> {
-        let pictures = self.state.pictures.max(1) as f64;
+        let examples = self.state.examples.max(1) as f64;
+        let accuracy = self.state.right as f64 / examples;
         let train = Score {
-            loss: self.state.loss / pictures,
-            accuracy: self.state.right as f64 / pictures,
+            loss: self.state.loss / examples,
+            accuracy: self.data.forecasting.is_none().then_some(accuracy),
         };
-        (self.state.loss, self.state.right, self.state.pictures) = (0.0, 0, 0);
+        (self.state.loss, self.state.right, self.state.examples) = (0.0, 0, 0);
         let valid = self.validate()?;
         let point = Point {
             epoch: number + 1,
@@ -297,15 +294,8 @@ impl<'a, N: Network> Run<'a, N> {
             return Ok(None);
         }
         let network = self.network.valid();
-        let scores = scores(&network, self.data, Part::Valid, part.len(), self.plan)?;
-        let classes: Vec<usize> = part.iter().map(|example| example.class).collect();
-        let rows = scores.chunks(self.data.labels.len()).zip(&classes);
-        let loss: f64 = rows.map(|(row, &class)| cross_entropy(row, class)).sum();
-        let count = classes.len() as f64;
-        Ok(Some(Score {
-            loss: loss / count,
-            accuracy: right(&scores, &classes) as f64 / count,
-        }))
+        let outputs = outputs(&network, self.data, Part::Valid, part.len(), self.plan)?;
+        Ok(Some(score(&outputs, part)))
     }
 
     /// Whether validation has not got better for too long.
@@ -333,47 +323,6 @@ impl<'a, N: Network> Run<'a, N> {
     fn seconds(&self) -> f64 {
         self.state.seconds + self.started.elapsed().as_secs_f64()
     }
-}
-
-fn pictures(batch: &Batch, data: &Dataset, device: &Device) -> Tensor<4> {
-    let [channels, height, width] = data.decoder.shape();
-    let shape = [batch.classes.len(), channels, height, width];
-    Tensor::from_data(TensorData::new(batch.pictures.clone(), shape), device)
-}
-
-fn targets(batch: &Batch, device: &Device) -> Tensor<1, Int> {
-    let classes: Vec<i32> = batch.classes.iter().map(|&class| class as i32).collect();
-    let count = classes.len();
-    Tensor::from_data(TensorData::new(classes, [count]), device)
-}
-
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let data = tensor.try_into_data().map_err(|error| {
-        Error::new(ErrorKind::Failed, "the device failed").because(error.to_string())
-    })?;
-    Ok(data.iter::<f32>().collect())
-}
-
-fn number(tensor: Tensor<1>) -> Result<f32> {
-    Ok(numbers(tensor)?[0])
-}
-
-/// How many rows of scores are highest where they should be.
-fn right(scores: &[f32], classes: &[usize]) -> usize {
-    let rows = scores.chunks(scores.len() / classes.len().max(1));
-    rows.zip(classes)
-        .filter(|(row, class)| row.iter().all(|score| *score <= row[**class]))
-        .count()
-}
-
-/// Of scores before softmax, in nats.
-fn cross_entropy(row: &[f32], class: usize) -> f64 {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = row
-        .iter()
-        .map(|score| f64::from(score - highest).exp())
-        .sum();
-    sum.ln() - f64::from(row[class] - highest)
 }
 
 fn record<N: Network>(network: &N) -> Result<Vec<u8>> {

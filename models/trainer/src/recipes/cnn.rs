@@ -50,6 +50,8 @@ impl Cnn {
 }
 
 impl Network for Cnn {
+    type Input = Tensor<4>;
+
     fn forward(&self, pictures: Tensor<4>) -> Tensor<2> {
         let mut x = pictures;
         for convolution in &self.convolutions {
@@ -59,8 +61,8 @@ impl Network for Cnn {
         self.scores.forward(x)
     }
 
-    fn draw(&self, graph: &mut Graph, pictures: &Value) -> Value {
-        let mut x = pictures.clone();
+    fn draw(&self, graph: &mut Graph, inputs: &[Value]) -> Value {
+        let mut x = inputs[0].clone();
         for convolution in &self.convolutions {
             x = graph.conv2d(&x, convolution);
             x = graph.relu(&x);

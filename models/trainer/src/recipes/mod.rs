@@ -1,30 +1,38 @@
 //! The recipes: networks, each with the defaults that it trains well with.
 
 mod cnn;
+mod input;
 mod resnet;
+mod rnn;
+mod transformer;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 use clap::ValueEnum;
 
 pub use cnn::Cnn;
+pub use input::{Input, Tokens};
 pub use resnet::Resnet;
+pub use rnn::{Rnn, SeriesShape};
+pub use transformer::{TextShape, Transformer};
 
 use crate::data::Augment;
 use crate::export::{Graph, Value};
 use crate::fit::{Hyperparameters, Optimizer};
 
-/// A network that tells classes of pictures apart.
+/// A network: from examples, side by side, to a score a class, or a value a step.
 pub trait Network: Module + Clone + Send + 'static {
-    /// Pictures `[batch, channels, height, width]` to one score a class, `[batch, classes]`, before
-    /// any softmax.
-    fn forward(&self, pictures: Tensor<4>) -> Tensor<2>;
+    /// What it takes.
+    type Input: Input;
+
+    /// Examples to `[batch, classes]`, before any softmax, or to `[batch, steps]`, scaled.
+    fn forward(&self, input: Self::Input) -> Tensor<2>;
 
     /// The same as [`forward`](Self::forward), drawn into an ONNX graph.
-    fn draw(&self, graph: &mut Graph, pictures: &Value) -> Value;
+    fn draw(&self, graph: &mut Graph, inputs: &[Value]) -> Value;
 }
 
-/// What a network is made for.
+/// What a network for pictures is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Channels, height and width of a picture.
@@ -45,6 +53,10 @@ pub enum Recipe {
     Cnn,
     /// Pictures: residual blocks, Adam with weight decay, augmentation. Better, and smaller
     Resnet,
+    /// Texts: an encoder with attention, over tokens that it learns from the data
+    Transformer,
+    /// Series: a GRU that says by how much the values of the season before will be wrong
+    Rnn,
 }
 
 impl Recipe {
@@ -53,6 +65,8 @@ impl Recipe {
         match self {
             Self::Cnn => "cnn",
             Self::Resnet => "resnet",
+            Self::Transformer => "transformer",
+            Self::Rnn => "rnn",
         }
     }
 
@@ -98,6 +112,25 @@ impl Recipe {
                 },
                 width: 16,
                 seed: 0,
+            },
+            Self::Transformer => Hyperparameters {
+                epochs: 8,
+                batch: 32,
+                learning_rate: 0.002,
+                weight_decay: 0.05,
+                augment: Augment::NONE,
+                width: 48,
+                ..Self::Resnet.defaults()
+            },
+            Self::Rnn => Hyperparameters {
+                epochs: 20,
+                batch: 64,
+                learning_rate: 0.004,
+                weight_decay: 0.01,
+                smoothing: 0.0,
+                augment: Augment::NONE,
+                width: 32,
+                ..Self::Resnet.defaults()
             },
         }
     }

@@ -38,6 +38,8 @@ impl Resnet {
 }
 
 impl Network for Resnet {
+    type Input = Tensor<4>;
+
     fn forward(&self, pictures: Tensor<4>) -> Tensor<2> {
         let mut x = relu(self.stem.forward(pictures));
         for block in &self.blocks {
@@ -47,8 +49,8 @@ impl Network for Resnet {
         self.scores.forward(x)
     }
 
-    fn draw(&self, graph: &mut Graph, pictures: &Value) -> Value {
-        let x = self.stem.draw(graph, pictures);
+    fn draw(&self, graph: &mut Graph, inputs: &[Value]) -> Value {
+        let x = self.stem.draw(graph, &inputs[0]);
         let mut x = graph.relu(&x);
         for block in &self.blocks {
             x = block.draw(graph, &x);

@@ -14,21 +14,22 @@ use tokio::runtime::Runtime;
 
 use crate::pictures::{self, CLASSES};
 
-fn options() -> GatherOptions {
+pub(crate) fn options() -> GatherOptions {
     GatherOptions {
-        size: None,
         split: Split::new(0.1, 0.2).unwrap(),
         damaged_limit: 3,
     }
 }
 
-fn gather(folder: &Path, options: &GatherOptions) -> Result<Dataset> {
+pub(crate) fn source(place: &Path) -> Result<Source> {
     // It outlives the data, whose pictures are read when they are asked for.
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-    let runtime = &*RUNTIME;
-    let url = format!("file:{}", folder.display());
-    let source = Source::open(&url, StoreOptions::default(), runtime.handle().clone())?;
-    Dataset::gather(source, options)
+    let url = format!("file:{}", place.display());
+    Source::open(&url, StoreOptions::default(), RUNTIME.handle().clone())
+}
+
+fn gather(folder: &Path, options: &GatherOptions) -> Result<Dataset> {
+    Dataset::pictures(source(folder)?, options, None)
 }
 
 fn folder_of_pictures() -> TempDir {
@@ -94,7 +95,7 @@ fn copies_never_stand_on_both_sides() {
     assert!(
         data.census
             .to_string()
-            .contains("60 left out: the same picture is held out")
+            .contains("60 left out: the same is held out")
     );
 }
 
@@ -137,13 +138,13 @@ fn pictures_of_other_sizes_and_modes_become_one() {
     image::DynamicImage::from(picture.to_rgba8())
         .save(lying.join("1.png"))
         .unwrap();
-    let with = |size| gather(folder.path(), &GatherOptions { size, ..options() }).unwrap();
+    let with = |size| Dataset::pictures(source(folder.path()).unwrap(), &options(), size).unwrap();
     // Not all alike: the usual size, and colour, unless somebody says otherwise.
     assert_eq!(with(None).shape().picture, [3, 224, 224]);
     let data = with(Some([16, 8]));
     assert_eq!(data.shape().picture, [3, 16, 8]);
     let example = &data.part(Part::Train)[0];
-    assert_eq!(data.decoder.picture(example).unwrap().len(), 3 * 16 * 8);
+    assert_eq!(data.decoder.numbers(example).unwrap().len(), 3 * 16 * 8);
 }
 
 #[test]
@@ -230,7 +231,7 @@ fn mnists_files_are_read_and_serving_sees_the_same_pixels() {
     );
     assert_eq!(data.shape().picture, [1, 8, 8]);
     let plain = data.decoder.plain().unwrap();
-    let picture = plain.picture(&data.part(Part::Test)[2]).unwrap();
+    let picture = plain.numbers(&data.part(Part::Test)[2]).unwrap();
     let want: Vec<f32> = (0..64_u32)
         .map(|pixel| f32::from((pixel * 3 + 102) as u8) / 255.0)
         .collect();
@@ -290,7 +291,7 @@ fn cifars_files_are_read() {
         .decoder
         .plain()
         .unwrap()
-        .picture(&data.part(Part::Test)[0])
+        .numbers(&data.part(Part::Test)[0])
         .unwrap();
     for channel in 0..3_u8 {
         let got = picture[usize::from(channel) * 1024 + 5] * 255.0;

@@ -7,13 +7,16 @@ use std::path::PathBuf;
 use burn::module::Module as _;
 use burn::nn::conv::Conv2dConfig;
 use burn::nn::pool::MaxPool2dConfig;
-use burn::nn::{BatchNormConfig, LinearConfig, PaddingConfig2d};
+use burn::nn::{BatchNormConfig, LayerNormConfig, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Distribution, Tensor};
 use dunlin_engine::{LoadOptions, Model};
-use dunlin_protocol::{NamedTensor, Tensor as Served};
+use dunlin_protocol::{Datatype, NamedTensor, Tensor as Served};
 use dunlin_trainer::export::{Graph, Value};
-use dunlin_trainer::recipes::{Cnn, Network, Resnet, Shape};
+use dunlin_trainer::recipes::{
+    Cnn, Input as _, Network, Resnet, Rnn, SeriesShape, Shape, TextShape, Tokens, Transformer,
+};
 use proptest::prelude::*;
+use serde_json::json;
 
 const TOLERANCE: f32 = 1e-5;
 
@@ -28,18 +31,35 @@ fn compare<const I: usize, const O: usize>(
     computed: &Tensor<O>,
     draw: impl FnOnce(&mut Graph, &Value) -> Value,
 ) -> Result<(), TestCaseError> {
+    let served = Served::from_vec(x.dims().to_vec(), values(x)).expect("sound");
+    let inputs = vec![NamedTensor::new("x", served)];
+    compare_all(name, inputs, computed, |graph, inputs| {
+        draw(graph, &inputs[0])
+    })
+}
+
+/// Draws a network over its inputs, and compares.
+fn compare_all<const O: usize>(
+    name: &str,
+    inputs: Vec<NamedTensor>,
+    computed: &Tensor<O>,
+    draw: impl FnOnce(&mut Graph, &[Value]) -> Value,
+) -> Result<(), TestCaseError> {
     let mut graph = Graph::new(name);
-    let input = graph.input("x", &x.dims()[1..]);
-    let output = draw(&mut graph, &input);
+    let mut drawn = Vec::new();
+    for input in &inputs {
+        drawn.push(match input.tensor.datatype() {
+            Datatype::Int64 => graph.tokens(&input.name),
+            _ => graph.input(&input.name, &input.tensor.shape()[1..]),
+        });
+    }
+    let output = draw(&mut graph, &drawn);
     let onnx = graph.finish(&[("y", &output, &computed.dims()[1..])]);
-    keep(name, &onnx, x, computed);
+    keep(name, &onnx, &inputs, computed);
 
     let model =
         Model::load(name, onnx.into(), &LoadOptions::default()).expect("the engine takes it");
-    let served = Served::from_vec(x.dims().to_vec(), values(x)).expect("sound");
-    let outputs = model
-        .run(vec![NamedTensor::new("x", served)])
-        .expect("it runs");
+    let outputs = model.run(inputs).expect("it runs");
     prop_assert_eq!(outputs[0].tensor.shape(), &computed.dims()[..]);
     let got: Vec<f32> = outputs[0].tensor.to_vec().expect("numbers");
     let want = values(computed);
@@ -58,8 +78,8 @@ fn compare<const I: usize, const O: usize>(
     Ok(())
 }
 
-/// Keeps model, input and output for `tests/check_exports.py`, if it asks for them.
-fn keep<const I: usize, const O: usize>(name: &str, onnx: &[u8], x: &Tensor<I>, y: &Tensor<O>) {
+/// Keeps model, inputs and output for `tests/check_exports.py`, if it asks for them.
+fn keep<const O: usize>(name: &str, onnx: &[u8], inputs: &[NamedTensor], y: &Tensor<O>) {
     let Some(folder) = std::env::var_os("DUNLIN_EXPORT_CASES").map(PathBuf::from) else {
         return;
     };
@@ -67,13 +87,18 @@ fn keep<const I: usize, const O: usize>(name: &str, onnx: &[u8], x: &Tensor<I>, 
     let case = folder.join(format!("{name}-{number:04}"));
     fs::create_dir(&case).expect("a new folder");
     fs::write(case.join("model.onnx"), onnx).expect("written");
-    for (file, shape, values) in [
-        ("x", x.dims().to_vec(), values(x)),
-        ("y", y.dims().to_vec(), values(y)),
-    ] {
-        let json = serde_json::json!({ "shape": shape, "values": values });
-        fs::write(case.join(format!("{file}.json")), json.to_string()).expect("written");
-    }
+    let input = |input: &NamedTensor| {
+        let (shape, tensor) = (input.tensor.shape(), &input.tensor);
+        let values = match tensor.datatype() {
+            Datatype::Int64 => json!(tensor.to_vec::<i64>().expect("whole numbers")),
+            _ => json!(tensor.to_vec::<f32>().expect("numbers")),
+        };
+        json!({ "name": input.name, "type": tensor.datatype().to_string(), "shape": shape, "values": values })
+    };
+    let inputs: Vec<_> = inputs.iter().map(input).collect();
+    let y = json!({ "type": "FP32", "shape": y.dims().to_vec(), "values": values(y) });
+    let case_json = json!({ "inputs": inputs, "y": y });
+    fs::write(case.join("case.json"), case_json.to_string()).expect("written");
 }
 
 fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -160,8 +185,48 @@ proptest! {
         let shape = Shape { picture: [channels, size.0, size.1], classes };
         let x = random([batch, channels, size.0, size.1], &device);
         let cnn = Cnn::new(shape, 8, &device);
-        compare("cnn", &x, &cnn.forward(x.clone()), |graph, x| cnn.draw(graph, x))?;
+        compare("cnn", &x, &cnn.forward(x.clone()), |graph, x| cnn.draw(graph, std::slice::from_ref(x)))?;
         let resnet = Resnet::new(shape, 8, &device);
-        compare("resnet", &x, &resnet.forward(x.clone()), |graph, x| resnet.draw(graph, x))?;
+        compare("resnet", &x, &resnet.forward(x.clone()), |graph, x| resnet.draw(graph, std::slice::from_ref(x)))?;
+    }
+
+    #[test]
+    fn layer_norm_gelu_and_dense(batch in 1..4_usize, length in 1..9_usize, width in 2..20_usize) {
+        let device = Device::default();
+        let (norm, dense) = (LayerNormConfig::new(width).init(&device), LinearConfig::new(width, 5).init(&device));
+        let x = random([batch, length, width], &device);
+        let computed = dense.forward(burn::tensor::activation::gelu(norm.forward(x.clone())));
+        compare("layer_norm", &x, &computed, |graph, x| {
+            let x = graph.layer_norm(x, &norm);
+            let x = graph.gelu(&x);
+            graph.dense(&x, &dense)
+        })?;
+    }
+
+    #[test]
+    fn transformers(batch in 1..4_usize, length in 2..40_usize, width in prop::sample::select(vec![8_usize, 16, 48]),
+                    vocabulary in 5..60_usize, classes in 2..6_usize, seed: u64) {
+        let device = Device::default();
+        let shape = TextShape { vocabulary, length: length + 3, classes };
+        let network = Transformer::new(shape, width, &device);
+        // Texts of different lengths: one fills the batch, the others end earlier.
+        let ids: Vec<i64> = (0..batch * length).map(|at| ((seed >> (at % 50)) as usize % vocabulary) as i64).collect();
+        let present = |at: usize| i64::from(at % length < length - (at / length) % length);
+        let mask = (0..batch * length).map(present).collect();
+        let inputs = [("input_ids", ids), ("attention_mask", mask)].map(|(name, values): (&str, Vec<i64>)| {
+            NamedTensor::new(name, Served::from_vec(vec![batch, length], values).expect("sound"))
+        });
+        let computed = network.forward(Tokens::on(&device, &inputs).expect("tokens"));
+        compare_all("transformer", inputs.to_vec(), &computed, |graph, inputs| network.draw(graph, inputs))?;
+    }
+
+    #[test]
+    fn recurrent_networks(batch in 1..4_usize, season in 1..5_usize, more in 1..20_usize, columns in 1..4_usize,
+                          steps in 1..9_usize, width in 1..20_usize) {
+        let device = Device::default();
+        let shape = SeriesShape { length: season + more, columns, target: columns - 1, steps, season, scale: 0.25 };
+        let network = Rnn::new(shape, width, &device);
+        let x = random([batch, season + more, columns], &device);
+        compare("rnn", &x, &network.forward(x.clone()), |graph, x| network.draw(graph, std::slice::from_ref(x)))?;
     }
 }

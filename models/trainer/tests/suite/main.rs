@@ -5,4 +5,6 @@ mod export;
 mod interrupted;
 mod pictures;
 mod road;
+mod series;
+mod texts;
 mod trainer;

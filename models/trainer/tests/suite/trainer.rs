@@ -19,6 +19,14 @@ impl Trainer {
         Self { folder }
     }
 
+    /// With this file in `data`.
+    pub(crate) fn with_file(name: &str, text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::write(folder.path().join("data").join(name), text).unwrap();
+        Self { folder }
+    }
+
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }

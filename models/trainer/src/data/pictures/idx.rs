@@ -5,8 +5,8 @@ use dunlin_registry::Digest;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder as _};
 
-use super::source::{Source, label};
-use super::{Content, Found, Part};
+use crate::data::source::{Source, label};
+use crate::data::{Content, Found, Part};
 use crate::{Error, ErrorKind, Result};
 
 /// The files' names, but for `.gz`, and what they are for.

@@ -1,7 +1,10 @@
 //! Pictures, a little changed, so that no epoch sees the same.
 
+use dunlin_protocol::{NamedTensor, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
 
 /// How far a picture may be changed; each change is drawn evenly from its range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -25,12 +28,33 @@ impl Augment {
         flip: false,
     };
 
+    /// Changes what a network takes, a batch of one picture.
+    pub(in crate::data) fn change(
+        &self,
+        inputs: &mut [NamedTensor],
+        random: &mut impl Rng,
+    ) -> Result<()> {
+        if *self == Self::NONE {
+            return Ok(());
+        }
+        let unfit = |error| Error::data("no picture can be made of the data").because(error);
+        for input in inputs {
+            let &[_, channels, height, width] = input.tensor.shape() else {
+                return Err(Error::usage(
+                    "--shift, --rotate, --zoom and --flip are for pictures",
+                ));
+            };
+            let mut picture = input.tensor.to_vec().map_err(unfit)?;
+            self.apply(&mut picture, [channels, height, width], random);
+            let shape = vec![1, channels, height, width];
+            input.tensor = Tensor::from_vec(shape, picture).map_err(unfit)?;
+        }
+        Ok(())
+    }
+
     /// Changes a picture of `[channels, height, width]`. What comes in from outside is the colour
     /// of the nearest edge.
     pub fn apply(&self, picture: &mut Vec<f32>, shape: [usize; 3], random: &mut impl Rng) {
-        if *self == Self::NONE {
-            return;
-        }
         let [_, height, width] = shape.map(|size| size as f32);
         let mut within = |range: f64| random.random_range(-1.0..=1.0_f32) * range as f32;
         let (down, right) = (within(self.shift) * height, within(self.shift) * width);
@@ -102,8 +126,6 @@ mod tests {
         let mut seen = [false; 2];
         for _ in 0..50 {
             let mut changed = picture.clone();
-            Augment::NONE.apply(&mut changed, shape, &mut random);
-            assert_eq!(changed, picture);
             flip.apply(&mut changed, shape, &mut random);
             assert!(changed == picture || changed == mirrored, "{changed:?}");
             seen[usize::from(changed == mirrored)] = true;

@@ -1,10 +1,12 @@
 //! What can be said on the command line.
 
+mod data;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
+use data::{DataArgs, PictureArgs, SeriesArgs, TextArgs};
 
-use crate::data::Split;
 use crate::evaluate::Gate;
 use crate::fit::{Hyperparameters, Optimizer};
 use crate::recipes::Recipe;
@@ -16,9 +18,14 @@ Examples:
   dunlin train cnn --data s3://bucket/mnist --epochs 3 --output digits
   dunlin train resnet --data flowers/ --dry-run            # what it would do, and that it could
   dunlin train resnet --data flowers/ --publish flowers --require 'accuracy>=0.95' --require 'ece<=0.05'
+  dunlin train transformer --data mails.csv --publish spam --require 'f1>=0.95'
+  dunlin train rnn --data temperatures.csv --columns temp --length 168 --steps 24 --publish weather
 
-Data: a folder of pictures for each class (above them `train` and `test`, if they are parted already),
+Pictures: a folder of them for each class (above them `train` and `test`, if they are parted already),
 MNIST's IDX files, or CIFAR-10's binary files.
+Texts: CSV or JSON lines with a text and a label each (`train.csv` and `test.csv`, if they are parted
+already), or a folder of text files for each class.
+Series: CSV with a row for each hour, day, ...; the oldest first.
 
 A run that was stopped or killed goes on from its last checkpoint when the same command comes again.
 
@@ -29,13 +36,13 @@ Exit codes:
 
 More: docs/training.md";
 
-/// Trains a model on labelled pictures, evaluates it, and publishes it
+/// Trains a model on labelled pictures, labelled texts or series, evaluates it, and publishes it
 #[derive(Debug, Clone, Parser)]
 #[command(name = "dunlin-train", bin_name = "dunlin train", version, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
     /// What is trained
     pub recipe: Recipe,
-    /// Where the pictures are: a path, or `s3://bucket/prefix`
+    /// Where the data is: a path, or `s3://bucket/prefix`
     #[arg(long, value_name = "URL")]
     pub data: String,
     /// Publish the model under this name
@@ -62,14 +69,20 @@ pub struct Cli {
     /// Steps from one checkpoint to the next
     #[arg(long, value_name = "STEPS", default_value_t = 200, value_parser = at_least_one)]
     pub checkpoint_every: usize,
-    /// Threads that read pictures
+    /// Threads that read the data
     #[arg(long, default_value_t = 2, value_parser = at_least_one)]
     pub workers: usize,
     /// Say less
     #[arg(short, long)]
     pub quiet: bool,
     #[command(flatten)]
+    pub(crate) data_args: DataArgs,
+    #[command(flatten)]
     pub(crate) pictures: PictureArgs,
+    #[command(flatten)]
+    pub(crate) texts: TextArgs,
+    #[command(flatten)]
+    pub(crate) series: SeriesArgs,
     #[command(flatten)]
     pub(crate) training: TrainingArgs,
     #[command(flatten)]
@@ -78,38 +91,14 @@ pub struct Cli {
     pub(crate) store: StoreArgs,
 }
 
-/// How data becomes pictures and parts.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Pictures")]
-pub(crate) struct PictureArgs {
-    /// Resize to height and width, as 32x48, or to one number for both [default: their own if small and alike, else 224]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub(crate) size: Option<[usize; 2]>,
-    /// Share of the training data that decides when to stop
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    pub(crate) valid: f64,
-    /// Share of the data that is held out to the end, where the data itself has no test part
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    pub(crate) test: f64,
-    /// Damaged pictures that are skipped; more are an error
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) damaged_limit: usize,
-}
-
-impl PictureArgs {
-    pub(crate) fn split(&self) -> Result<Split> {
-        Split::new(self.valid, self.test)
-    }
-}
-
 /// Hyperparameters; what isn't given is the recipe's default.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Training (defaults: the recipe's)")]
 pub(crate) struct TrainingArgs {
-    /// How often every picture is seen
+    /// How often every example is seen
     #[arg(long)]
     epochs: Option<usize>,
-    /// Pictures in a batch
+    /// Examples in a batch
     #[arg(long)]
     batch: Option<usize>,
     /// How weights follow from gradients
@@ -154,8 +143,8 @@ pub(crate) struct TrainingArgs {
     /// Augmentation: mirror half of the pictures
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     flip: Option<bool>,
-    /// Channels of the first convolution; all others follow from it
-    #[arg(long, value_name = "CHANNELS")]
+    /// Channels of the first convolution, numbers of a token, or units of the GRU; all else follows from it
+    #[arg(long)]
     width: Option<usize>,
     /// Of all random numbers
     #[arg(long)]
@@ -213,7 +202,7 @@ pub(crate) struct ModelArgs {
     /// Classes in an answer [default: 5]
     #[arg(long, value_name = "N")]
     pub(crate) top_k: Option<usize>,
-    /// Put mean and deviation into the graph: it then takes pixels of 0 to 1
+    /// Pictures: put mean and deviation into the graph, which then takes pixels of 0 to 1
     #[arg(long)]
     pub(crate) normalize_in_graph: bool,
 }
@@ -251,7 +240,7 @@ pub(crate) struct StoreArgs {
     pub(crate) s3_path_style: Option<bool>,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     let number: usize = text
         .parse()
         .map_err(|_| "a whole number is needed".to_owned())?;
@@ -259,17 +248,6 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Err("it must be at least 1".to_owned())
     } else {
         Ok(number)
-    }
-}
-
-fn size(text: &str) -> Result<[usize; 2], String> {
-    let side = |text: &str| {
-        let side = text.parse().ok().filter(|side| (1..=4096).contains(side));
-        side.ok_or_else(|| format!("\"{text}\" is no number of 1 to 4096"))
-    };
-    match text.split_once('x') {
-        Some((height, width)) => Ok([side(height)?, side(width)?]),
-        None => Ok([side(text)?; 2]),
     }
 }
 

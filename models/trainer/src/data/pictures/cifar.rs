@@ -4,8 +4,8 @@ use dunlin_registry::Digest;
 use image::ExtendedColorType;
 
 use super::idx::png;
-use super::source::{Source, label};
-use super::{Content, Found, Part};
+use crate::data::source::{Source, label};
+use crate::data::{Content, Found, Part};
 use crate::{Error, Result};
 
 const SIDE: usize = 32;

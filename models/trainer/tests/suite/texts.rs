@@ -1,0 +1,235 @@
+//! Texts in their forms, what is wrong with them, and the road from them to a published model.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use dunlin_trainer::data::{Dataset, GatherOptions, Part, TextOptions, Words};
+use dunlin_trainer::{ErrorKind, Result};
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::data::{options, source};
+use crate::trainer::Trainer;
+
+const WORDS: [[&str; 6]; 2] = [
+    ["meeting", "tuesday", "patch", "thanks", "report", "review"],
+    ["free", "winner", "money", "offer", "click", "pills"],
+];
+
+/// Texts of two kinds, some words of which are common to both.
+fn texts(count: usize) -> Vec<(String, &'static str)> {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let text = |number: usize| {
+        let kind = number % 2;
+        let mut text = format!("note {number}");
+        for _ in 0..random.random_range(3..12) {
+            let words = if random.random_bool(0.6) {
+                &WORDS[kind]
+            } else {
+                &["the", "and", "of", "to", "in", "it"]
+            };
+            let _ = write!(text, " {}", words.choose(&mut random).unwrap());
+        }
+        (text, ["ham", "spam"][kind])
+    };
+    (0..count).map(text).collect()
+}
+
+fn csv(texts: &[(String, &str)]) -> String {
+    let rows = texts
+        .iter()
+        .map(|(text, label)| format!("{label},\"{text}\"\n"));
+    format!("label,text\n{}", rows.collect::<String>())
+}
+
+fn text_options() -> TextOptions {
+    TextOptions {
+        text: "text".to_owned(),
+        label: "label".to_owned(),
+        max_tokens: 16,
+        words: Words::Learned(340),
+    }
+}
+
+fn gather(folder: &Path, options: &GatherOptions) -> Result<Dataset> {
+    Dataset::texts(source(folder)?, options, &text_options())
+}
+
+#[test]
+fn the_three_forms_hold_the_same() {
+    let texts = texts(120);
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    for name in ["csv", "json", "folders"] {
+        fs::create_dir(place(name)).unwrap();
+    }
+    fs::write(place("csv/all.csv"), csv(&texts)).unwrap();
+    let lines = texts
+        .iter()
+        .map(|(text, label)| serde_json::json!({ "text": text, "label": label }));
+    let lines: Vec<String> = lines.map(|line| line.to_string()).collect();
+    fs::write(place("json/all.jsonl"), lines.join("\n")).unwrap();
+    for (number, (text, label)) in texts.iter().enumerate() {
+        let class = place("folders").join(label);
+        fs::create_dir_all(&class).unwrap();
+        fs::write(class.join(format!("{number:03}.txt")), text).unwrap();
+    }
+    let parted = ["csv/all.csv", "json", "folders"].map(|name| {
+        let data = gather(&place(name), &options()).unwrap();
+        assert_eq!(data.labels, ["ham", "spam"], "{name}");
+        assert_eq!(data.census.parts.iter().sum::<usize>(), 120, "{name}");
+        let test = data.part(Part::Test).iter();
+        let mut digests: Vec<String> = test.map(|example| example.digest.hex()).collect();
+        digests.sort_unstable();
+        assert!(digests.len() > 12, "{name}");
+        digests
+    });
+    assert!(parted[0] == parted[1] && parted[1] == parted[2]);
+
+    // The same texts make the same tokens, and so the same digest.
+    let tokens = || gather(&place("csv"), &options()).unwrap();
+    let (one, other) = (tokens(), tokens());
+    assert_eq!(one.files, other.files);
+    assert_eq!(one.census.digest, other.census.digest);
+    let inputs = one.decoder.inputs(&one.part(Part::Test)[0]).unwrap();
+    assert_eq!(inputs[0].name, "input_ids");
+    assert!(inputs[0].tensor.shape()[1] <= 16);
+}
+
+#[test]
+fn copies_that_differ_in_case_and_white_space_are_copies() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = texts(80);
+    fs::write(folder.path().join("train.csv"), csv(&texts)).unwrap();
+    let shouted: Vec<_> = texts[..10]
+        .iter()
+        .map(|(text, label)| (text.to_uppercase().replace(' ', "  "), *label))
+        .collect();
+    fs::write(folder.path().join("test.csv"), csv(&shouted)).unwrap();
+    let data = gather(folder.path(), &options()).unwrap();
+    assert_eq!(data.census.leaks, 10);
+    assert_eq!(data.part(Part::Test).len(), 10);
+}
+
+#[test]
+fn damaged_rows_are_counted_listed_and_limited() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = csv(&texts(60)).into_bytes();
+    file.extend(b"spam,caf\xe9 in another encoding\nham\n,a text without a label\n");
+    let place = folder.path().join("all.csv");
+    fs::write(&place, &file).unwrap();
+    let data = gather(folder.path(), &options()).unwrap();
+    assert_eq!(data.census.damaged, 3);
+    let listed = data.census.damaged_files.join("\n");
+    for why in [
+        "all.csv:62: it is not UTF-8, at byte 3",
+        "it has 1 fields, not 2",
+        "its label is empty",
+    ] {
+        assert!(listed.contains(why), "{why}: {listed}");
+    }
+    file.extend(b"ham,\n");
+    fs::write(&place, &file).unwrap();
+    let error = gather(folder.path(), &options()).unwrap_err().to_string();
+    assert!(
+        error.contains("4 of 64 texts are damaged, at most 3 may be"),
+        "{error}"
+    );
+
+    let lines = "{\"text\": \"a\", \"label\": 1}\n[]\n{\"text\": 5}\nno json\n";
+    fs::remove_file(place).unwrap();
+    fs::write(folder.path().join("all.jsonl"), lines).unwrap();
+    let error = gather(folder.path(), &options()).unwrap_err().to_string();
+    assert!(error.contains("one class, \"1\""), "{error}");
+}
+
+#[test]
+fn data_that_teaches_nothing_is_refused_with_the_reason() {
+    let texts = texts(60);
+    let one: Vec<_> = texts
+        .iter()
+        .filter(|(_, label)| *label == "ham")
+        .cloned()
+        .collect();
+    let numbered = csv(&texts).replace("spam,", "1,").replace("ham,", "0,");
+    let few = csv(&texts[..1]) + "spam,only one of these\n";
+    let cases = [
+        ("all.csv", csv(&one), "one class, \"ham\""),
+        ("all.csv", few, "is empty: no text of it is left to"),
+        (
+            "all.csv",
+            "body,kind\na,b\n".to_owned(),
+            "no column \"text\", only body, kind: --text names another",
+        ),
+        (
+            "all.csv",
+            "text,label\n".to_owned(),
+            "no row with a text and a label",
+        ),
+        (
+            "labels.txt",
+            "ham\n".to_owned(),
+            "label \"1\" is out of range: labels.txt has no such name, and numbers are 0 to 0",
+        ),
+    ];
+    for (name, file, want) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("all.csv"), &numbered).unwrap();
+        fs::write(folder.path().join(name), file).unwrap();
+        let error = gather(folder.path(), &options()).expect_err(want);
+        assert_eq!(error.kind(), ErrorKind::Data, "{want}: {error}");
+        assert!(error.to_string().contains(want), "{want}: {error}");
+    }
+}
+
+#[test]
+fn a_model_of_texts_is_trained_and_published() {
+    let trainer = Trainer::with_file("all.csv", &csv(&texts(400)));
+    let training = [
+        "transformer",
+        "--epochs",
+        "4",
+        "--width",
+        "16",
+        "--max-tokens",
+        "16",
+        "--vocabulary",
+        "400",
+    ];
+    let options = [
+        &training[..],
+        &[
+            "--publish",
+            "mails",
+            "--store",
+            "file:store",
+            "--require",
+            "f1>=0.9",
+        ],
+    ]
+    .concat();
+    let output = trainer.run(&options, 0);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("published mails@1"), "{text}");
+    let folder = trainer.path("runs/mails/model");
+    for name in [
+        "model.onnx",
+        "tokenizer.json",
+        "labels.txt",
+        "examples/spam.txt",
+        "report.html",
+    ] {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    let toml = fs::read_to_string(folder.join("model.toml")).unwrap();
+    for line in [
+        "task = \"text-classification\"",
+        "kind = \"text\"",
+        "max_tokens = 16",
+        "test_texts = ",
+    ] {
+        assert!(toml.contains(line), "{line}: {toml}");
+    }
+}
