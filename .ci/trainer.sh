@@ -37,6 +37,12 @@ export DUNLIN_STORE=file:$work/store PATH=$PWD/models/trainer/target/release:$PA
 dunlin=$PWD/target/release/dunlin
 (cd "$work" && "$dunlin" train resnet --data data --epochs 2 --publish ten --require 'accuracy>=0.9')
 for digit in 3 7; do
-  "$dunlin" run ten "models/digits/examples/$digit.png" --json | tee /dev/stderr | grep -q "\"label\":\"$digit\"" ||
+  "$dunlin" run ten "models/digits/examples/$digit.png" --json | tee /dev/stderr | grep -q "\"label\": *\"$digit\"" ||
     { echo "not a $digit" >&2 && exit 1; }
 done
+
+# So do the models of texts and series that it has trained.
+"$dunlin" push models/spam
+"$dunlin" run spam models/spam/examples/spam.txt --json | tee /dev/stderr | grep -q '"label": *"spam"'
+"$dunlin" push models/weather
+"$dunlin" run weather models/weather/examples/window-1.csv --json | tee /dev/stderr | grep -q '"unit": *"°F"'
