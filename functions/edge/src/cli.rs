@@ -1,18 +1,33 @@
 //! What can be said on the command line, and the help that teaches it.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use dunlin_registry::{Alias, Gates, ModelName, ModelRef, PemSource, Version};
+use dunlin_registry::PemSource;
 use dunlin_telemetry::LogFormat;
 
-use crate::commands::precision::PrecisionArgs;
+use crate::commands::alias::AliasArgs;
+use crate::commands::batch::BatchArgs;
+use crate::commands::bench::BenchArgs;
+use crate::commands::compile::CompileArgs;
+use crate::commands::cost::CostArgs;
+use crate::commands::deploy::DeployArgs;
+use crate::commands::doctor::DoctorArgs;
+use crate::commands::gc::GcArgs;
+use crate::commands::inspect::InspectArgs;
+use crate::commands::key::KeyCommand;
+use crate::commands::push::PushArgs;
+use crate::commands::release::{CanaryArgs, PromoteArgs, RollbackArgs};
+use crate::commands::rm::RmArgs;
+use crate::commands::run::RunArgs;
 use crate::commands::serve::ServeArgs;
+use crate::commands::shadow::ShadowArgs;
+use crate::commands::show::ShowArgs;
+use crate::commands::sign::SignArgs;
+use crate::commands::train::TrainCommand;
+use crate::commands::verify::VerifyArgs;
 use crate::exit::Exit;
 
 /// The commands by what they are for; `{subcommands}` would be one long list.
@@ -163,7 +178,7 @@ pub(crate) struct CommonArgs {
     pub(crate) log_format: LogFormat,
 }
 
-/// One task each; the arguments are beside what they do where they are many.
+/// One task each; its arguments are beside what it does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start the server; the default without a command
@@ -395,418 +410,6 @@ Examples:
     },
 }
 
-/// `dunlin run`
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// MODEL, MODEL@VERSION or MODEL@ALIAS
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: ModelRef,
-    /// The input; - is standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) input: PathBuf,
-    /// Also print the time of each phase
-    #[arg(long)]
-    pub(crate) timing: bool,
-}
-
-/// `dunlin batch`
-#[derive(Debug, Args)]
-pub(crate) struct BatchArgs {
-    /// MODEL, MODEL@VERSION or MODEL@ALIAS
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: ModelRef,
-    /// A file of rows (.jsonl, .csv, .parquet) or a folder; a prefix of the store; or a URL of either
-    #[arg(value_name = "SOURCE")]
-    pub(crate) source: String,
-    /// Where results go: a prefix of the store, a folder (./…, /…), or a URL
-    #[arg(long, value_name = "PREFIX")]
-    pub(crate) to: String,
-    /// How answers of rows are written: jsonl, csv or parquet [default: as the rows are]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<dunlin_jobs::Format>,
-    /// Rows that one part of the results answers
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) part_rows: u32,
-    /// Threads that run the model [default: a core each]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) workers: Option<u16>,
-}
-
-/// `dunlin push`
-#[derive(Debug, Args)]
-pub(crate) struct PushArgs {
-    /// An .onnx file, or a directory with a model.toml
-    #[arg(value_name = "PATH")]
-    pub(crate) path: PathBuf,
-    /// The model's name [default: from the model.toml, else from the file]
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Inputs to prove the model on and to compile it for, as `numpy.savez` writes them
-    #[arg(long = "example", value_name = "FILE.npz")]
-    pub(crate) examples: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) precision: PrecisionArgs,
-    /// Point this alias to the new version
-    #[arg(long, value_name = "ALIAS")]
-    pub(crate) alias: Option<Alias>,
-    /// Sign the version with this secret key: a PEM file, or its text
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "DUNLIN_SIGN_KEY",
-        hide_env_values = true
-    )]
-    pub(crate) sign_key: Option<PemSource>,
-}
-
-/// `dunlin key`
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// Write a new secret key to a file, and its public key to FILE.pub
-    New {
-        /// The file; it must not exist
-        #[arg(value_name = "FILE")]
-        path: PathBuf,
-    },
-}
-
-/// `dunlin sign`
-#[derive(Debug, Args)]
-pub(crate) struct SignArgs {
-    /// MODEL@VERSION
-    #[arg(value_name = "MODEL@VERSION")]
-    pub(crate) model: ModelRef,
-    /// The secret key: a PEM file, or its text
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "DUNLIN_SIGN_KEY",
-        hide_env_values = true
-    )]
-    pub(crate) sign_key: PemSource,
-}
-
-/// `dunlin verify`
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
-    /// MODEL, MODEL@VERSION or MODEL@ALIAS
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: ModelRef,
-}
-
-/// `dunlin compile`
-#[derive(Debug, Args)]
-pub(crate) struct CompileArgs {
-    /// An .onnx file, or a directory with a model.toml
-    #[arg(value_name = "PATH")]
-    pub(crate) path: PathBuf,
-    /// Inputs to prove the model on and to compile it for, as `numpy.savez` writes them
-    #[arg(long = "example", value_name = "FILE.npz")]
-    pub(crate) examples: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) precision: PrecisionArgs,
-    /// Write the plan to this file; the graph at its precision where the name ends in .onnx
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-}
-
-/// `dunlin show`
-#[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
-    /// MODEL, MODEL@VERSION or MODEL@ALIAS
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: ModelRef,
-}
-
-/// `dunlin rm`
-#[derive(Debug, Args)]
-pub(crate) struct RmArgs {
-    /// MODEL@VERSION, or MODEL if it has only one
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: ModelRef,
-    /// Every version of the model, and its aliases
-    #[arg(long)]
-    pub(crate) all: bool,
-}
-
-/// `dunlin gc`
-#[derive(Debug, Args)]
-pub(crate) struct GcArgs {
-    /// Remove it; without this it is only told
-    #[arg(long)]
-    pub(crate) yes: bool,
-    /// Versions of each model that stay, the newest [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) keep_versions: Option<u32>,
-    /// Versions younger than this stay in any case
-    #[arg(
-        long,
-        value_name = "DAYS",
-        default_value_t = 7.0,
-        value_parser = days,
-        requires = "keep_versions"
-    )]
-    pub(crate) keep_days: f64,
-    /// Files younger than this stay, though no version names them
-    #[arg(long, value_name = "HOURS", default_value_t = 24)]
-    pub(crate) file_hours: u32,
-}
-
-/// `dunlin promote`
-#[derive(Debug, Args)]
-pub(crate) struct PromoteArgs {
-    /// MODEL@VERSION
-    #[arg(value_name = "MODEL@VERSION")]
-    pub(crate) model: ModelRef,
-    /// The alias that moves
-    #[arg(long, value_name = "ALIAS", default_value_t = Alias::production())]
-    pub(crate) alias: Alias,
-    /// Why; kept in the alias's history
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-    #[command(flatten)]
-    pub(crate) guard: GuardArgs,
-}
-
-/// How a guarded canary goes.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Guard")]
-pub(crate) struct GuardArgs {
-    /// Go by steps while these gates hold, else back: `errors=1%,p95=50ms,p95=1.5x,agreement=98%`
-    #[arg(long, value_name = "GATES")]
-    pub(crate) guard: Option<Gates>,
-    /// The version's shares in percent, step by step [default: 5,25,50; of canary: from --percent on]
-    #[arg(
-        long,
-        value_name = "N,N,…",
-        value_delimiter = ',',
-        requires = "guard",
-        value_parser = clap::value_parser!(u32).range(1..=99)
-    )]
-    pub(crate) steps: Vec<u32>,
-    /// Requests that each gate wants to see on a step
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) min_requests: u64,
-    /// How long a step lasts at least
-    #[arg(long, value_name = "S", default_value_t = 60)]
-    pub(crate) hold_seconds: u32,
-    /// Stay, and move it on or back until it ends
-    #[arg(long)]
-    pub(crate) watch: bool,
-    /// How often --watch looks
-    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) every_seconds: u32,
-}
-
-/// `dunlin canary`
-#[derive(Debug, Args)]
-pub(crate) struct CanaryArgs {
-    /// MODEL@VERSION; MODEL alone with --watch or --advance
-    #[arg(value_name = "MODEL@VERSION")]
-    pub(crate) model: ModelRef,
-    /// The alias whose requests are shared
-    #[arg(long, value_name = "ALIAS", default_value_t = Alias::production())]
-    pub(crate) alias: Alias,
-    /// The version's share of the requests
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=99))]
-    pub(crate) percent: u32,
-    /// Why; kept in the alias's history
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-    #[command(flatten)]
-    pub(crate) guard: GuardArgs,
-    /// Look once at the guarded canary that there is, and move it on or back
-    #[arg(long, conflicts_with_all = ["guard", "watch"])]
-    pub(crate) advance: bool,
-}
-
-/// `dunlin shadow`
-#[derive(Debug, Args)]
-pub(crate) struct ShadowArgs {
-    /// MODEL@VERSION to begin, MODEL to look or to end
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: ModelRef,
-    /// The alias whose requests it sees
-    #[arg(long, value_name = "ALIAS", default_value_t = Alias::production())]
-    pub(crate) alias: Alias,
-    /// The share of the requests that it sees
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) percent: u32,
-    /// End it
-    #[arg(long)]
-    pub(crate) off: bool,
-}
-
-/// `dunlin rollback`
-#[derive(Debug, Args)]
-pub(crate) struct RollbackArgs {
-    /// MODEL (its alias "production") or MODEL@ALIAS
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: ModelRef,
-    /// Why; kept in the alias's history
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-}
-
-/// `dunlin alias`
-#[derive(Debug, Args)]
-pub(crate) struct AliasArgs {
-    /// MODEL, or MODEL@ALIAS
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: ModelRef,
-    /// What the alias is to stand for: versions, each with a weight of its own or 1
-    #[arg(value_name = "VERSION[=WEIGHT]")]
-    pub(crate) targets: Vec<Weighted>,
-    /// Only if the alias is still in this state (`etag` of --json)
-    #[arg(long, value_name = "ETAG", requires = "targets")]
-    pub(crate) if_match: Option<String>,
-    /// Only if there is no such alias yet
-    #[arg(long, requires = "targets", conflicts_with = "if_match")]
-    pub(crate) new: bool,
-    /// Delete the alias
-    #[arg(long, conflicts_with = "targets")]
-    pub(crate) delete: bool,
-}
-
-/// `dunlin deploy`
-#[derive(Debug, Args)]
-pub(crate) struct DeployArgs {
-    /// The template
-    #[arg(long, value_name = "FILE", default_value = "infra/template.yaml")]
-    pub(crate) template: PathBuf,
-    /// The stack's name
-    #[arg(long, value_name = "NAME", default_value = "dunlin")]
-    pub(crate) stack: String,
-    /// Where to [default: as the AWS tools find it]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) region: Option<String>,
-    /// A parameter of the template, as in PredictMemory=3008; may be given more than once
-    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = crate::template::parameter)]
-    pub(crate) parameters: Vec<(String, String)>,
-    /// Say what would be done, and what it makes; do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Do not ask before the stack is changed
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-}
-
-/// `dunlin train`, where it is not the trainer's own
-#[derive(Debug, Subcommand)]
-pub(crate) enum TrainCommand {
-    /// Submit the training job of a deployed stack (AWS Batch), which publishes what it has trained
-    Submit(SubmitArgs),
-}
-
-/// `dunlin train submit`
-#[derive(Debug, Args)]
-pub(crate) struct SubmitArgs {
-    /// A stack that `dunlin deploy` made, with `TrainingImage`
-    #[arg(long, value_name = "NAME", default_value = "dunlin")]
-    pub(crate) stack: String,
-    /// What is trained (docs/training.md) [default: the stack's]
-    #[arg(long, value_name = "RECIPE")]
-    pub(crate) recipe: Option<String>,
-    /// The model that is published [default: the stack's]
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) model: Option<ModelName>,
-    /// The data set [default: datasets/MODEL in the stack's store]
-    #[arg(long, value_name = "URL")]
-    pub(crate) data: Option<String>,
-    /// Where checkpoints are kept [default: runs/MODEL in the stack's store]
-    #[arg(long, value_name = "URL")]
-    pub(crate) run: Option<String>,
-    /// What the job is called [default: as the model]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// Stay until it has ended
-    #[arg(long)]
-    pub(crate) watch: bool,
-}
-
-/// `dunlin doctor`
-#[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {
-    /// A stack that `dunlin deploy` made
-    #[arg(long, value_name = "NAME")]
-    pub(crate) stack: Option<String>,
-}
-
-/// `dunlin cost`
-#[derive(Debug, Args)]
-pub(crate) struct CostArgs {
-    /// A model of the store
-    pub(crate) model: ModelRef,
-    /// One run on one core, in milliseconds, instead of what was measured
-    #[arg(long, value_name = "MS", value_parser = milliseconds)]
-    pub(crate) latency_ms: Option<f64>,
-    /// Without the HTTP API in front
-    #[arg(long)]
-    pub(crate) no_api: bool,
-}
-
-/// A version and its weight, as `3` or `3=90`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Weighted(pub(crate) Version, pub(crate) u32);
-
-impl FromStr for Weighted {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (version, weight) = text.split_once('=').unwrap_or((text, "1"));
-        let version = version
-            .parse()
-            .map_err(|error: dunlin_registry::Error| error.to_string())?;
-        match weight.parse() {
-            Ok(weight) if weight > 0 => Ok(Self(version, weight)),
-            _ => Err(format!("{weight:?} is not a weight: a whole number from 1")),
-        }
-    }
-}
-
-/// `dunlin inspect`
-#[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
-    /// An .onnx file, or a model of the store
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: String,
-}
-
-/// `dunlin bench`
-#[derive(Debug, Args)]
-pub(crate) struct BenchArgs {
-    /// An .onnx or .plan file, or a model of the store
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: String,
-    /// Inputs by name, as `numpy.savez` writes them
-    #[arg(long, value_name = "FILE.npz", conflicts_with = "shape")]
-    pub(crate) inputs: Option<PathBuf>,
-    /// Write the outputs there, as `numpy.savez` does
-    #[arg(long, value_name = "FILE.npz")]
-    pub(crate) outputs: Option<PathBuf>,
-    /// The shape of a random input; else each dynamic dimension is 1
-    #[arg(long, value_name = "NAME=N,N,…")]
-    pub(crate) shape: Vec<crate::inputs::NamedShape>,
-    /// Threads that share the large nodes of a run
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(crate) threads: NonZeroUsize,
-    /// Runs at one time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) parallel: u16,
-    /// Runs, of each that run at one time [default: as many as fit into --seconds]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) runs: Option<u32>,
-    /// How long to measure
-    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
-    pub(crate) seconds: f64,
-    /// Runs before it measures
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) warm_up: u32,
-    /// Also time each node of the optimized graph
-    #[arg(long)]
-    pub(crate) profile: bool,
-}
-
 impl Cli {
     /// Reads the arguments of this process; help, version and mistakes are printed here.
     pub(crate) fn from_environment() -> Result<Self, ExitCode> {
@@ -854,27 +457,6 @@ impl Cli {
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
-        _ => Err("a number of seconds, from 0 to 86400".to_owned()),
-    }
-}
-
-fn milliseconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(ms) if (0.001..=900_000.0).contains(&ms) => Ok(ms),
-        _ => Err("a number of milliseconds, from 0.001 to 900000".to_owned()),
-    }
-}
-
-fn days(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(days) if (0.0..=36_500.0).contains(&days) => Ok(days),
-        _ => Err("a number of days, from 0 to 36500".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -894,17 +476,6 @@ mod tests {
             let (name, about) = (sub.get_name(), sub.get_about().unwrap_or_default());
             let line = format!("  {name:<12} {about}\n");
             assert!(name == "help" || HELP.contains(&line), "{line}");
-        }
-    }
-
-    #[test]
-    fn versions_have_weights() {
-        let weighted = |text: &str| text.parse::<Weighted>();
-        let three = Version::new(3).expect("a number");
-        assert_eq!(weighted("3"), Ok(Weighted(three, 1)));
-        assert_eq!(weighted("3=90"), Ok(Weighted(three, 90)));
-        for bad in ["", "x", "0", "3=", "3=0", "3=-1", "3=x", "3=1=1", "=3"] {
-            assert!(weighted(bad).is_err(), "{bad:?}");
         }
     }
 

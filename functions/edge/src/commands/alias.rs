@@ -1,15 +1,57 @@
 //! `dunlin alias`: what aliases stand for, and stood for before.
 
 use std::fmt::Write as _;
+use std::str::FromStr;
 
-use dunlin_registry::{Alias, AliasRecord, Change, ModelName, Registry, Selector, Target, Version};
+use clap::Args;
+use dunlin_registry::{
+    Alias, AliasRecord, Change, ModelName, ModelRef, Registry, Selector, Target, Version,
+};
 use dunlin_storage::ETag;
 use serde::Serialize;
 
-use crate::cli::{AliasArgs, Weighted};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{printable, table};
+
+/// `dunlin alias`
+#[derive(Debug, Args)]
+pub(crate) struct AliasArgs {
+    /// MODEL, or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+    /// What the alias is to stand for: versions, each with a weight of its own or 1
+    #[arg(value_name = "VERSION[=WEIGHT]")]
+    targets: Vec<Weighted>,
+    /// Only if the alias is still in this state (`etag` of --json)
+    #[arg(long, value_name = "ETAG", requires = "targets")]
+    if_match: Option<String>,
+    /// Only if there is no such alias yet
+    #[arg(long, requires = "targets", conflicts_with = "if_match")]
+    new: bool,
+    /// Delete the alias
+    #[arg(long, conflicts_with = "targets")]
+    delete: bool,
+}
+
+/// A version and its weight, as `3` or `3=90`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Weighted(Version, u32);
+
+impl FromStr for Weighted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (version, weight) = text.split_once('=').unwrap_or((text, "1"));
+        let version = version
+            .parse()
+            .map_err(|error: dunlin_registry::Error| error.to_string())?;
+        match weight.parse() {
+            Ok(weight) if weight > 0 => Ok(Self(version, weight)),
+            _ => Err(format!("{weight:?} is not a weight: a whole number from 1")),
+        }
+    }
+}
 
 /// An alias and its state, for a compare-and-swap.
 #[derive(Serialize)]
@@ -173,4 +215,20 @@ fn versions(targets: &[Target], change: &Change) -> String {
         )
     });
     targets.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_have_weights() {
+        let weighted = |text: &str| text.parse::<Weighted>();
+        let three = Version::new(3).expect("a number");
+        assert_eq!(weighted("3"), Ok(Weighted(three, 1)));
+        assert_eq!(weighted("3=90"), Ok(Weighted(three, 90)));
+        for bad in ["", "x", "0", "3=", "3=0", "3=-1", "3=x", "3=1=1", "=3"] {
+            assert!(weighted(bad).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -7,16 +7,39 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use clap::Args;
 use dunlin_jobs::{Event, Job, JobOptions, Manifest, Place};
-use dunlin_registry::Registry;
+use dunlin_registry::{ModelRef, Registry};
 use dunlin_serving::{Service, ServiceOptions};
 use serde::Serialize;
 
-use crate::cli::BatchArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::progress::Task;
+
+/// `dunlin batch`
+#[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    /// MODEL, MODEL@VERSION or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+    /// A file of rows (.jsonl, .csv, .parquet) or a folder; a prefix of the store; or a URL of either
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    /// Where results go: a prefix of the store, a folder (./…, /…), or a URL
+    #[arg(long, value_name = "PREFIX")]
+    to: String,
+    /// How answers of rows are written: jsonl, csv or parquet [default: as the rows are]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<dunlin_jobs::Format>,
+    /// Rows that one part of the results answers
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    part_rows: u32,
+    /// Threads that run the model [default: a core each]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+}
 
 /// How long one input may take, and wait for its turn: nobody waits for it.
 const PATIENCE: Duration = Duration::from_hours(1);

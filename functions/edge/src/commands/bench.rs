@@ -1,20 +1,57 @@
 //! `dunlin bench`: how fast a model runs here.
 
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use cpu_time::ProcessTime;
 use dunlin_engine::{LoadOptions, Model, NodeTime, Threads};
 use dunlin_protocol::NamedTensor;
 use serde::Serialize;
 
 use super::source::{self, Runnable};
-use crate::cli::BenchArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::progress::Task;
 use crate::{inputs, npz, output};
+
+/// `dunlin bench`
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// An .onnx or .plan file, or a model of the store
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Inputs by name, as `numpy.savez` writes them
+    #[arg(long, value_name = "FILE.npz", conflicts_with = "shape")]
+    inputs: Option<PathBuf>,
+    /// Write the outputs there, as `numpy.savez` does
+    #[arg(long, value_name = "FILE.npz")]
+    outputs: Option<PathBuf>,
+    /// The shape of a random input; else each dynamic dimension is 1
+    #[arg(long, value_name = "NAME=N,N,…")]
+    shape: Vec<crate::inputs::NamedShape>,
+    /// Threads that share the large nodes of a run
+    #[arg(long, value_name = "N", default_value = "1")]
+    threads: NonZeroUsize,
+    /// Runs at one time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: u16,
+    /// Runs, of each that run at one time [default: as many as fit into --seconds]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
+    seconds: f64,
+    /// Runs before it measures
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    warm_up: u32,
+    /// Also time each node of the optimized graph
+    #[arg(long)]
+    profile: bool,
+}
 
 /// Nodes that the table shows.
 const NODES: usize = 20;
@@ -291,6 +328,13 @@ fn quantile(sorted: &[Duration], share: f64) -> Duration {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds, from 0 to 86400".to_owned()),
+    }
 }
 
 #[cfg(test)]

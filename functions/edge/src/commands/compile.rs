@@ -1,16 +1,34 @@
 //! `dunlin compile`: the publish road without its last step.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
+use clap::Args;
 use dunlin_publishing::{Trial, Verified, Weighed};
 use dunlin_registry::Measured;
 use serde::Serialize;
 
-use super::{precision, push};
-use crate::cli::CompileArgs;
+use super::precision::{self, PrecisionArgs};
+use super::push;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
+
+/// `dunlin compile`
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// An .onnx file, or a directory with a model.toml
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+    /// Inputs to prove the model on and to compile it for, as `numpy.savez` writes them
+    #[arg(long = "example", value_name = "FILE.npz")]
+    examples: Vec<PathBuf>,
+    #[command(flatten)]
+    precision: PrecisionArgs,
+    /// Write the plan to this file; the graph at its precision where the name ends in .onnx
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
 
 #[derive(Serialize)]
 struct Compiled {

@@ -2,14 +2,28 @@
 
 use std::fmt::Write as _;
 
+use clap::Args;
+use dunlin_registry::ModelRef;
 use serde::Serialize;
 
 use super::source;
-use crate::cli::CostArgs;
 use crate::context::Context;
 use crate::cost::{COLD_PERCENT, Measured, Prices, Processor, Row};
 use crate::exit::{Exit, Failure};
 use crate::output;
+
+/// `dunlin cost`
+#[derive(Debug, Args)]
+pub(crate) struct CostArgs {
+    /// A model of the store
+    model: ModelRef,
+    /// One run on one core, in milliseconds, instead of what was measured
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    latency_ms: Option<f64>,
+    /// Without the HTTP API in front
+    #[arg(long)]
+    no_api: bool,
+}
 
 #[derive(Serialize)]
 struct Told {
@@ -100,4 +114,11 @@ fn describe(told: &Told, arguments: &CostArgs) -> String {
         prices.date, prices.region
     );
     text
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ms) if (0.001..=900_000.0).contains(&ms) => Ok(ms),
+        _ => Err("a number of milliseconds, from 0.001 to 900000".to_owned()),
+    }
 }

@@ -1,15 +1,38 @@
 //! `dunlin deploy`: the system of infra/template.yaml into an account, by `sam build` and `sam deploy`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::Args;
 use serde::Serialize;
 
-use crate::cli::DeployArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::template::Template;
+
+/// `dunlin deploy`
+#[derive(Debug, Args)]
+pub(crate) struct DeployArgs {
+    /// The template
+    #[arg(long, value_name = "FILE", default_value = "infra/template.yaml")]
+    template: PathBuf,
+    /// The stack's name
+    #[arg(long, value_name = "NAME", default_value = "dunlin")]
+    stack: String,
+    /// Where to [default: as the AWS tools find it]
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// A parameter of the template, as in PredictMemory=3008; may be given more than once
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = crate::template::parameter)]
+    parameters: Vec<(String, String)>,
+    /// Say what would be done, and what it makes; do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before the stack is changed
+    #[arg(short, long)]
+    yes: bool,
+}
 
 /// What cargo-lambda leaves as the release profile has it, and the shipped function does without. Thin
 /// link-time optimization in one codegen unit is its own doing.

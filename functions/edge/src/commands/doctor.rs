@@ -9,11 +9,19 @@ mod store;
 
 use std::fmt::Write as _;
 
+use clap::Args;
 use serde::Serialize;
 
-use crate::cli::DoctorArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+
+/// `dunlin doctor`
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// A stack that `dunlin deploy` made
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
+}
 
 /// What was looked at, and what came of it.
 #[derive(Debug, Serialize)]

@@ -3,14 +3,37 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use clap::Args;
 use dunlin_registry::{Collection, Retention};
 use serde::Serialize;
 
-use crate::cli::GcArgs;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
 use crate::progress::Task;
+
+/// `dunlin gc`
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Remove it; without this it is only told
+    #[arg(long)]
+    yes: bool,
+    /// Versions of each model that stay, the newest [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_versions: Option<u32>,
+    /// Versions younger than this stay in any case
+    #[arg(
+        long,
+        value_name = "DAYS",
+        default_value_t = 7.0,
+        value_parser = days,
+        requires = "keep_versions"
+    )]
+    keep_days: f64,
+    /// Files younger than this stay, though no version names them
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    file_hours: u32,
+}
 
 #[derive(Serialize)]
 struct Collected {
@@ -93,5 +116,12 @@ impl Collected {
             text.push_str("nothing is removed yet; --yes does it\n");
         }
         text
+    }
+}
+
+fn days(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(days) if (0.0..=36_500.0).contains(&days) => Ok(days),
+        _ => Err("a number of days, from 0 to 36500".to_owned()),
     }
 }

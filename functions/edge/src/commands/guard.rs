@@ -2,13 +2,43 @@
 
 use std::time::Duration;
 
-use dunlin_registry::{Advance, Alias, ModelName, Outcome, Plan, Registry, Version};
+use clap::Args;
+use dunlin_registry::{Advance, Alias, Gates, ModelName, Outcome, Plan, Registry, Version};
 use serde::Serialize;
 
 use super::alias;
-use crate::cli::GuardArgs;
 use crate::context::Context;
 use crate::exit::Failure;
+
+/// How a guarded canary goes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Guard")]
+pub(crate) struct GuardArgs {
+    /// Go by steps while these gates hold, else back: `errors=1%,p95=50ms,p95=1.5x,agreement=98%`
+    #[arg(long, value_name = "GATES")]
+    pub(crate) guard: Option<Gates>,
+    /// The version's shares in percent, step by step [default: 5,25,50; of canary: from --percent on]
+    #[arg(
+        long,
+        value_name = "N,N,…",
+        value_delimiter = ',',
+        requires = "guard",
+        value_parser = clap::value_parser!(u32).range(1..=99)
+    )]
+    pub(crate) steps: Vec<u32>,
+    /// Requests that each gate wants to see on a step
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) min_requests: u64,
+    /// How long a step lasts at least
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    pub(crate) hold_seconds: u32,
+    /// Stay, and move it on or back until it ends
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How often --watch looks
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) every_seconds: u32,
+}
 
 /// The steps of a version that is promoted.
 const STEPS: [u32; 3] = [5, 25, 50];

@@ -2,13 +2,21 @@
 
 use std::fmt::Write as _;
 
+use clap::Args;
 use dunlin_engine::{Limits, Report};
 
 use super::source;
-use crate::cli::InspectArgs;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
+
+/// `dunlin inspect`
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// An .onnx file, or a model of the store
+    #[arg(value_name = "MODEL")]
+    model: String,
+}
 
 pub(crate) async fn inspect(arguments: InspectArgs, context: &Context) -> Result<(), Failure> {
     let (name, onnx) = source::onnx(&arguments.model, context).await?;

@@ -4,12 +4,23 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use clap::Subcommand;
 use dunlin_registry::SigningKey;
 use serde::Serialize;
 
-use crate::cli::KeyCommand;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+
+/// `dunlin key`
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Write a new secret key to a file, and its public key to FILE.pub
+    New {
+        /// The file; it must not exist
+        #[arg(value_name = "FILE")]
+        path: PathBuf,
+    },
+}
 
 #[derive(Serialize)]
 struct Made {

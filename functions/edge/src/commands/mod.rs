@@ -1,33 +1,34 @@
 //! The commands, each in a file of its own.
 
-mod alias;
-mod batch;
-mod bench;
-mod compile;
-mod cost;
-mod deploy;
-mod doctor;
-mod gc;
-mod guard;
-mod inspect;
-mod key;
+pub(crate) mod alias;
+pub(crate) mod batch;
+pub(crate) mod bench;
+pub(crate) mod compile;
+pub(crate) mod cost;
+pub(crate) mod deploy;
+pub(crate) mod doctor;
+pub(crate) mod gc;
+pub(crate) mod guard;
+pub(crate) mod inspect;
+pub(crate) mod key;
 mod ls;
 pub(crate) mod precision;
 pub(crate) mod push;
-mod release;
-mod rm;
+pub(crate) mod release;
+pub(crate) mod rm;
 mod routes;
-mod run;
+pub(crate) mod run;
 pub(crate) mod serve;
-mod shadow;
-mod show;
-mod sign;
+pub(crate) mod shadow;
+pub(crate) mod show;
+pub(crate) mod sign;
 mod source;
-mod train;
-mod verify;
+pub(crate) mod train;
+pub(crate) mod verify;
 mod version;
 
-use crate::cli::{Command, TrainCommand};
+use self::train::TrainCommand;
+use crate::cli::Command;
 use crate::context::Context;
 use crate::exit::Failure;
 

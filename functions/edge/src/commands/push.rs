@@ -5,17 +5,44 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::Args;
 use dunlin_publishing::{Candidate, Precision, Trial, WeighOptions, Weighed};
-use dunlin_registry::{Alias, Manifest, Registry, Version};
+use dunlin_registry::{Alias, Manifest, PemSource, Registry, Version};
 use serde::Serialize;
 
-use super::precision;
-use crate::cli::PushArgs;
+use super::precision::{self, PrecisionArgs};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::npz;
 use crate::output::{self, Output};
 use crate::progress::Task;
+
+/// `dunlin push`
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// An .onnx file, or a directory with a model.toml
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+    /// The model's name [default: from the model.toml, else from the file]
+    #[arg(long)]
+    name: Option<String>,
+    /// Inputs to prove the model on and to compile it for, as `numpy.savez` writes them
+    #[arg(long = "example", value_name = "FILE.npz")]
+    examples: Vec<PathBuf>,
+    #[command(flatten)]
+    precision: PrecisionArgs,
+    /// Point this alias to the new version
+    #[arg(long, value_name = "ALIAS")]
+    alias: Option<Alias>,
+    /// Sign the version with this secret key: a PEM file, or its text
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "DUNLIN_SIGN_KEY",
+        hide_env_values = true
+    )]
+    sign_key: Option<PemSource>,
+}
 
 #[derive(Serialize)]
 struct Pushed {

@@ -1,11 +1,61 @@
 //! `dunlin promote`, `canary` and `rollback`: which version an alias stands for.
 
+use clap::Args;
 use dunlin_registry::{Alias, ModelRef, Selector, Version};
 
-use super::{alias, guard};
-use crate::cli::{CanaryArgs, PromoteArgs, RollbackArgs};
+use super::alias;
+use super::guard::{self, GuardArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+
+/// `dunlin promote`
+#[derive(Debug, Args)]
+pub(crate) struct PromoteArgs {
+    /// MODEL@VERSION
+    #[arg(value_name = "MODEL@VERSION")]
+    model: ModelRef,
+    /// The alias that moves
+    #[arg(long, value_name = "ALIAS", default_value_t = Alias::production())]
+    alias: Alias,
+    /// Why; kept in the alias's history
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    guard: GuardArgs,
+}
+
+/// `dunlin canary`
+#[derive(Debug, Args)]
+pub(crate) struct CanaryArgs {
+    /// MODEL@VERSION; MODEL alone with --watch or --advance
+    #[arg(value_name = "MODEL@VERSION")]
+    model: ModelRef,
+    /// The alias whose requests are shared
+    #[arg(long, value_name = "ALIAS", default_value_t = Alias::production())]
+    alias: Alias,
+    /// The version's share of the requests
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=99))]
+    percent: u32,
+    /// Why; kept in the alias's history
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    guard: GuardArgs,
+    /// Look once at the guarded canary that there is, and move it on or back
+    #[arg(long, conflicts_with_all = ["guard", "watch"])]
+    advance: bool,
+}
+
+/// `dunlin rollback`
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// MODEL (its alias "production") or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+    /// Why; kept in the alias's history
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
 
 pub(crate) async fn promote(arguments: PromoteArgs, context: &Context) -> Result<(), Failure> {
     let version = version(&arguments.model, "promote")?;

@@ -2,12 +2,23 @@
 
 use std::fmt::Write as _;
 
-use dunlin_registry::{Deleted, Selector};
+use clap::Args;
+use dunlin_registry::{Deleted, ModelRef, Selector};
 use serde::Serialize;
 
-use crate::cli::RmArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+
+/// `dunlin rm`
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// MODEL@VERSION, or MODEL if it has only one
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+    /// Every version of the model, and its aliases
+    #[arg(long)]
+    all: bool,
+}
 
 #[derive(Serialize)]
 struct Removed {

@@ -2,19 +2,34 @@
 
 use std::fmt::Write as _;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use clap::Args;
+use dunlin_registry::ModelRef;
 use dunlin_serving::{Call, PredictBody, Service, ServiceOptions};
 use dunlin_telemetry::Phases;
 use serde_json::Value;
 
 use super::source;
-use crate::cli::RunArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, table};
 use crate::progress::Task;
+
+/// `dunlin run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// MODEL, MODEL@VERSION or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+    /// The input; - is standard input
+    #[arg(value_name = "FILE")]
+    input: PathBuf,
+    /// Also print the time of each phase
+    #[arg(long)]
+    timing: bool,
+}
 
 pub(crate) async fn run(arguments: RunArgs, context: &Context) -> Result<(), Failure> {
     let options = ServiceOptions {

@@ -1,13 +1,30 @@
 //! `dunlin shadow`: a version that is asked too, and where its answers differ.
 
-use dunlin_registry::{ModelName, Selector, Shadow, Version};
+use clap::Args;
+use dunlin_registry::{Alias, ModelName, ModelRef, Selector, Shadow, Version};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::ShadowArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{printable, table};
+
+/// `dunlin shadow`
+#[derive(Debug, Args)]
+pub(crate) struct ShadowArgs {
+    /// MODEL@VERSION to begin, MODEL to look or to end
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+    /// The alias whose requests it sees
+    #[arg(long, value_name = "ALIAS", default_value_t = Alias::production())]
+    alias: Alias,
+    /// The share of the requests that it sees
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    percent: u32,
+    /// End it
+    #[arg(long)]
+    off: bool,
+}
 
 /// Differences that are shown.
 const SHOWN: usize = 20;

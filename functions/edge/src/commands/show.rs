@@ -3,14 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use dunlin_registry::{Alias, Manifest, Version};
+use clap::Args;
+use dunlin_registry::{Alias, Manifest, ModelRef, Version};
 use serde::Serialize;
 
 use super::{ls, source};
-use crate::cli::ShowArgs;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
+
+/// `dunlin show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// MODEL, MODEL@VERSION or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+}
 
 #[derive(Serialize)]
 struct Shown {

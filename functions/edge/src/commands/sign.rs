@@ -1,11 +1,27 @@
 //! `dunlin sign`: one more signature for a version.
 
-use dunlin_registry::Selector;
+use clap::Args;
+use dunlin_registry::{ModelRef, PemSource, Selector};
 use serde::Serialize;
 
-use crate::cli::SignArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+
+/// `dunlin sign`
+#[derive(Debug, Args)]
+pub(crate) struct SignArgs {
+    /// MODEL@VERSION
+    #[arg(value_name = "MODEL@VERSION")]
+    model: ModelRef,
+    /// The secret key: a PEM file, or its text
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "DUNLIN_SIGN_KEY",
+        hide_env_values = true
+    )]
+    sign_key: PemSource,
+}
 
 #[derive(Serialize)]
 struct Signed {

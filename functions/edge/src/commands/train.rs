@@ -9,9 +9,18 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-pub(crate) use self::submit::submit;
+use clap::Subcommand;
+
+pub(crate) use self::submit::{SubmitArgs, submit};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+
+/// `dunlin train`, where it is not the trainer's own
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrainCommand {
+    /// Submit the training job of a deployed stack (AWS Batch), which publishes what it has trained
+    Submit(SubmitArgs),
+}
 
 /// Training brings a hundred crates that serving has no use for.
 const PROGRAM: &str = "dunlin-train";

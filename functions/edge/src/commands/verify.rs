@@ -2,14 +2,22 @@
 
 use std::fmt::Write as _;
 
-use dunlin_registry::{Artifact, Digest, Role, Version};
+use clap::Args;
+use dunlin_registry::{Artifact, Digest, ModelRef, Role, Version};
 use serde::Serialize;
 
 use super::source;
-use crate::cli::VerifyArgs;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::progress::Task;
+
+/// `dunlin verify`
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// MODEL, MODEL@VERSION or MODEL@ALIAS
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+}
 
 #[derive(Serialize)]
 struct Verified {

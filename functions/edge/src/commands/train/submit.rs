@@ -4,13 +4,40 @@ use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
+use clap::Args;
+use dunlin_registry::ModelName;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::aws::{NO_CLI, Told, aws, outputs, text};
-use crate::cli::SubmitArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+
+/// `dunlin train submit`
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// A stack that `dunlin deploy` made, with `TrainingImage`
+    #[arg(long, value_name = "NAME", default_value = "dunlin")]
+    stack: String,
+    /// What is trained (docs/training.md) [default: the stack's]
+    #[arg(long, value_name = "RECIPE")]
+    recipe: Option<String>,
+    /// The model that is published [default: the stack's]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<ModelName>,
+    /// The data set [default: datasets/MODEL in the stack's store]
+    #[arg(long, value_name = "URL")]
+    data: Option<String>,
+    /// Where checkpoints are kept [default: runs/MODEL in the stack's store]
+    #[arg(long, value_name = "URL")]
+    run: Option<String>,
+    /// What the job is called [default: as the model]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Stay until it has ended
+    #[arg(long)]
+    watch: bool,
+}
 
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(10);
