@@ -34,9 +34,10 @@ pub(crate) struct DeployArgs {
     yes: bool,
 }
 
-/// What cargo-lambda leaves as the release profile has it, and the shipped function does without. Thin
-/// link-time optimization in one codegen unit is its own doing.
-const SHIPPED: [(&str, &str); 2] = [
+/// The release profile, which is all that `sam build` knows, becomes the profile `deploy` of Cargo.toml; one codegen
+/// unit is cargo-lambda's own doing.
+const SHIPPED: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_LTO", "fat"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
     ("CARGO_PROFILE_RELEASE_STRIP", "symbols"),
 ];

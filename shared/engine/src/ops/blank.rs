@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use tract_onnx::prelude::{Datum, Tensor, TractResult};
+use tract_onnx::tract_core::internal::ensure;
 
 use super::in_place::InPlace;
 
@@ -21,6 +22,7 @@ pub(super) fn blank_of<T: Datum + bytemuck::AnyBitPattern>(shape: &[usize]) -> T
 /// The numbers of a tensor, wherever they lie.
 pub(super) fn numbers(tensor: &Tensor) -> TractResult<&[f32]> {
     if let Some(here) = tensor.storage_as::<InPlace>() {
+        ensure!(tensor.datum_type() == f32::datum_type());
         return Ok(here.numbers());
     }
     tensor.try_as_plain_ram()?.as_slice::<f32>()

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
-use tract_onnx::prelude::{Datum, TVec, Tensor, TractResult, TypedNode, tvec};
+use tract_onnx::prelude::{DatumType, TVec, Tensor, TractResult, TypedNode, tvec};
 use tract_onnx::tract_core::internal::{ExoticFact, PlainStorage, TDim, TensorStorage};
 use tract_onnx::tract_core::ops::konst::Const;
 
@@ -15,7 +15,7 @@ use super::integer_depthwise::IntegerDepthwise;
 use super::integer_product::IntegerProduct;
 use super::matrix_product::MatrixProduct;
 
-/// Single-precision numbers in memory that somebody else owns, aligned as they must be.
+/// Numbers in memory that somebody else owns, aligned as they must be.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct InPlace(Bytes);
 
@@ -36,20 +36,24 @@ pub(crate) fn reads_in_place(node: &TypedNode, slot: usize) -> bool {
 
 impl InPlace {
     /// A constant of these numbers; none where they are not aligned or not as many as the shape.
-    pub(crate) fn constant(shape: &[usize], bytes: Bytes) -> TractResult<Option<Const>> {
-        let numbers = bytemuck::try_cast_slice::<u8, f32>(&bytes).map(<[f32]>::len);
+    pub(crate) fn constant(
+        datum: DatumType,
+        shape: &[usize],
+        bytes: Bytes,
+    ) -> TractResult<Option<Const>> {
         let wanted = shape
             .iter()
-            .try_fold(1_usize, |all, &dim| all.checked_mul(dim));
-        if numbers.ok() != wanted {
+            .try_fold(datum.size_of(), |all, &dim| all.checked_mul(dim));
+        let aligned = (bytes.as_ptr() as usize).is_multiple_of(datum.size_of());
+        if wanted != Some(bytes.len()) || !aligned {
             return Ok(None);
         }
         let fact = Box::new(Elsewhere(bytes.len()));
-        let tensor = Tensor::from_storage(f32::datum_type(), shape, Self(bytes));
+        let tensor = Tensor::from_storage(datum, shape, Self(bytes));
         Const::new_with_exotic_fact(tensor.into(), fact).map(Some)
     }
 
-    /// The numbers.
+    /// The numbers, in single precision.
     pub(super) fn numbers(&self) -> &[f32] {
         bytemuck::cast_slice(&self.0)
     }

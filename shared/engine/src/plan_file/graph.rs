@@ -9,7 +9,7 @@ use super::record::{GraphRecord, NodeRecord, Outlet};
 use crate::Limits;
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops::reads_in_place;
+use crate::ops::{reads_as_table, reads_in_place};
 
 /// Writes a graph down, without the nodes that no output needs.
 pub(super) fn write(
@@ -73,13 +73,17 @@ fn write_op(
         .node_input_facts(node.id)
         .map_err(|error| Error::from_tract(ErrorKind::Failed, "writing a plan", error))?;
     let readers = &node.outputs[0].successors;
-    let in_place = !readers.is_empty()
-        && readers
-            .iter()
-            .all(|reader| reads_in_place(graph.node(reader.node), reader.slot));
-    let in_place = in_place
-        .then(|| OpRecord::in_place(node.op(), constants))
-        .flatten();
+    let all = |reads: fn(&TypedNode, usize) -> bool| {
+        let mut each = readers.iter();
+        !readers.is_empty() && each.all(|reader| reads(graph.node(reader.node), reader.slot))
+    };
+    let in_place = if all(reads_in_place) {
+        OpRecord::in_place(node.op(), constants)
+    } else if all(reads_as_table) {
+        OpRecord::table(node.op(), constants)
+    } else {
+        None
+    };
     let record = match in_place {
         Some(record) => record,
         None => OpRecord::of(node, origins, constants)?.ok_or_else(unwritable)?,

@@ -15,6 +15,7 @@ use tract_onnx::tract_core::ops::array::{
 use super::axes::{concrete, symbolic};
 use super::constant::TensorRecord;
 use crate::error::Result;
+use crate::ops::Lookup;
 use crate::plan_file::constants::{Constants, Writer};
 use crate::plan_file::record::Number;
 
@@ -76,6 +77,7 @@ pub(in crate::plan_file) enum Array {
     Trilu {
         upper: bool,
     },
+    Lookup(usize),
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -129,6 +131,9 @@ impl Array {
                 axis: op.axis,
                 datatype,
             });
+        }
+        if let Some(op) = op.downcast_ref::<Lookup>() {
+            return Some(Self::Lookup(op.axis));
         }
         if let Some(op) = op.downcast_ref::<GatherElements>() {
             return Some(Self::GatherElements(op.axis));
@@ -227,6 +232,7 @@ impl Array {
                 axis: *axis,
                 output_type: datatype.map(Number::build),
             }),
+            &Self::Lookup(axis) => Box::new(Lookup { axis }),
             &Self::GatherElements(axis) => Box::new(GatherElements { axis }),
             &Self::GatherNd(batch_dims) => Box::new(GatherNd { batch_dims }),
             Self::OneHot {

@@ -38,6 +38,11 @@ pub(in crate::plan_file) enum Constant {
         shape: Vec<usize>,
         bytes: Span,
     },
+    /// A table whose rows are looked up where they lie; halves where they have every one of its numbers.
+    Table {
+        fact: Fact,
+        bytes: Span,
+    },
 }
 
 /// A tensor: its numbers in the constants, little-endian, in row-major order.
@@ -105,11 +110,39 @@ impl Constant {
         })
     }
 
+    /// The same for a constant that is only looked up.
+    pub(in crate::plan_file) fn table(op: &dyn Op, constants: &mut Writer) -> Option<Self> {
+        let tensor = op.downcast_ref::<Const>()?.val();
+        let plain = || tensor.has_plain_ram_storage().then(|| tensor.as_bytes());
+        let bytes = InPlace::bytes(tensor).or_else(plain)?;
+        let single = tensor.datum_type() == DatumType::F32;
+        let halves = single
+            .then(|| halves::of(bytemuck::cast_slice(bytes)))
+            .flatten();
+        let datatype = match halves {
+            Some(_) => Number::F16,
+            None => Number::of(tensor.datum_type())?,
+        };
+        let shape = tensor.shape().to_vec();
+        Some(Self::Table {
+            fact: Fact { datatype, shape },
+            bytes: constants.add(halves.as_deref().unwrap_or(bytes)),
+        })
+    }
+
     pub(super) fn build(&self, constants: &dyn Constants) -> Result<Box<dyn TypedOp>> {
+        let single = DatumType::F32;
         match self {
-            Self::InPlace { shape, bytes } => in_place(shape, constants.get(*bytes)?),
+            Self::InPlace { shape, bytes } => in_place(single, shape, constants.get(*bytes)?),
             Self::HalvesInPlace { shape, bytes } => {
-                in_place(shape, widened(shape, &constants.get(*bytes)?)?)
+                in_place(single, shape, widened(shape, &constants.get(*bytes)?)?)
+            }
+            Self::Table { fact, bytes } => {
+                let datum = fact.datatype.build();
+                if !datum.is_number() {
+                    return Err(Error::invalid_model("no sound plan: a table of no numbers"));
+                }
+                in_place(datum, &fact.shape, constants.get(*bytes)?)
             }
             Self::Source(fact) => Ok(Box::new(TypedSource { fact: fact.build() })),
             Self::Tensor(tensor) => {
@@ -210,8 +243,8 @@ impl TensorRecord {
     }
 }
 
-fn in_place(shape: &[usize], numbers: Bytes) -> Result<Box<dyn TypedOp>> {
-    let constant = InPlace::constant(shape, numbers).map_err(refused)?;
+fn in_place(datum: DatumType, shape: &[usize], numbers: Bytes) -> Result<Box<dyn TypedOp>> {
+    let constant = InPlace::constant(datum, shape, numbers).map_err(refused)?;
     let other_size = || Error::invalid_model("no sound plan: weights of another size");
     Ok(Box::new(constant.ok_or_else(other_size)?))
 }

@@ -82,6 +82,11 @@ impl OpRecord {
         constant::Constant::in_place(op, constants).map(Self::Constant)
     }
 
+    /// The record of a constant that is looked up where it lies.
+    pub(super) fn table(op: &dyn Op, constants: &mut Writer) -> Option<Self> {
+        constant::Constant::table(op, constants).map(Self::Constant)
+    }
+
     /// The operator, for inputs of these facts.
     pub(super) fn build(
         &self,
