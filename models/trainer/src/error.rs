@@ -106,6 +106,24 @@ impl From<dunlin_storage::Error> for Error {
     }
 }
 
+impl From<dunlin_registry::Error> for Error {
+    fn from(error: dunlin_registry::Error) -> Self {
+        use dunlin_registry::ErrorKind as Kind;
+        let kind = match error.kind() {
+            Kind::Storage(_) => ErrorKind::Store,
+            Kind::Corrupt | Kind::InvalidManifest => ErrorKind::Corrupt,
+            _ => ErrorKind::Failed,
+        };
+        Self::new(kind, error.to_string()).because(error)
+    }
+}
+
+impl From<dunlin_transforms::Error> for Error {
+    fn from(error: dunlin_transforms::Error) -> Self {
+        Self::new(ErrorKind::Failed, error.to_string()).because(error)
+    }
+}
+
 impl From<dunlin_publishing::Error> for Error {
     fn from(error: dunlin_publishing::Error) -> Self {
         use dunlin_publishing::ErrorKind as Kind;

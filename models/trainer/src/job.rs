@@ -12,9 +12,10 @@ use tokio::runtime::Handle;
 
 use crate::cli::{Cli, StoreArgs};
 use crate::data::{Dataset, Part, Source};
-use crate::evaluate::{Evaluation, Report, html};
+use crate::evaluate::{Evaluation, Gate, Production, Report, Verdict, html};
 use crate::fit::{self, Checkpoints, Fingerprint, Fitted, Hyperparameters, Plan};
 use crate::package::{About, Package};
+use crate::production;
 use crate::recipes::{Cnn, Network, Recipe, Resnet, Rnn, Transformer};
 use crate::served::Served;
 use crate::{Error, ErrorKind, Result, device, machine, mistakes};
@@ -30,9 +31,13 @@ pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
     let hyper = cli.training.over(cli.recipe.defaults())?;
     let about = about(cli)?;
     let device = device::open(&cli.device)?;
-    let registry = cli
-        .publish
-        .is_some()
+    let compares = cli.gates.iter().any(Gate::asks_production);
+    if compares && cli.publish.is_none() && cli.model.name.is_none() {
+        let message =
+            "a gate against production needs the model's name: --publish NAME, or --name NAME";
+        return Err(Error::usage(message));
+    }
+    let registry = (compares || cli.publish.is_some())
         .then(|| registry(&cli.store, runtime))
         .transpose()?;
 
@@ -109,6 +114,11 @@ impl Job<'_> {
             stop: self.stop,
             quiet: self.cli.quiet,
         };
+        // What would fail after hours fails now.
+        if let Some(production) = self.production()? {
+            let summary = production.evaluation.summary();
+            self.say(&format!("production {}: {summary}", production.version));
+        }
         if self.cli.dry_run {
             return self.try_out(&network.valid(), &plan);
         }
@@ -142,8 +152,8 @@ impl Job<'_> {
         ));
         self.pass_gates(&report)?;
         match &self.registry {
-            Some(registry) => self.publish(registry, &report, page),
-            None => Ok(()),
+            Some(registry) if self.cli.publish.is_some() => self.publish(registry, &report, page),
+            _ => Ok(()),
         }
     }
 
@@ -180,9 +190,16 @@ impl Job<'_> {
     ) -> Result<Report> {
         let difference = self.difference(&fitted.network, served, plan)?;
         let outputs = served.outputs(self.data, self.data.part(Part::Test).len())?;
+        let evaluation = Evaluation::new(self.data, outputs);
+        // Another version may serve by now.
+        let production = self.production()?;
+        let gates = self.cli.gates.iter();
+        let gates = gates.map(|gate| gate.judge(&evaluation, production.as_ref()));
         Ok(Report {
             name: self.about.name.clone(),
-            evaluation: Evaluation::new(self.data, outputs),
+            gates: gates.collect(),
+            evaluation,
+            production,
             export_difference: difference,
             data: self.data.census.clone(),
             training: plan.fingerprint.clone(),
@@ -219,18 +236,26 @@ impl Job<'_> {
         Ok(difference)
     }
 
+    /// The version that serves, if a gate asks for it and there is one.
+    fn production(&self) -> Result<Option<Production>> {
+        match &self.registry {
+            Some(registry) if self.cli.gates.iter().any(Gate::asks_production) => {
+                production::evaluate(registry, &self.about.name, self.data, self.runtime)
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn pass_gates(&self, report: &Report) -> Result<()> {
-        let faults: Vec<String> = self
-            .cli
-            .gates
-            .iter()
-            .filter_map(|gate| gate.fault(&report.evaluation))
-            .collect();
+        for verdict in &report.gates {
+            println!("gate       {verdict}");
+        }
+        let faults: Vec<String> = report.gates.iter().filter_map(Verdict::fault).collect();
         if faults.is_empty() {
             return Ok(());
         }
         let faults = faults.join("; ");
-        let so = if self.registry.is_some() {
+        let so = if self.cli.publish.is_some() {
             ": nothing was published"
         } else {
             ""
@@ -305,7 +330,7 @@ fn about(cli: &Cli) -> Result<About> {
 fn registry(store: &StoreArgs, runtime: &Handle) -> Result<Registry> {
     let url = store.store.as_deref().ok_or_else(|| {
         Error::usage(
-            "--publish needs a store: --store file:PATH or s3://bucket/prefix, or DUNLIN_STORE",
+            "--publish, and a gate against production, need a store: --store file:PATH or s3://bucket/prefix, or DUNLIN_STORE",
         )
     })?;
     Ok(Registry::new(runtime.block_on(dunlin_storage::open(

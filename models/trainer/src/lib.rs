@@ -27,6 +27,7 @@ pub mod job;
 mod machine;
 mod mistakes;
 pub mod package;
+mod production;
 pub mod recipes;
 mod served;
 

@@ -18,6 +18,7 @@ Examples:
   dunlin train cnn --data s3://bucket/mnist --epochs 3 --output digits
   dunlin train resnet --data flowers/ --dry-run            # what it would do, and that it could
   dunlin train resnet --data flowers/ --publish flowers --require 'accuracy>=0.95' --require 'ece<=0.05'
+  dunlin train resnet --data flowers/ --publish flowers --require 'accuracy>=production+0.01 (p<0.05)'
   dunlin train transformer --data mails.csv --publish spam --require 'f1>=0.95'
   dunlin train rnn --data temperatures.csv --columns temp --length 168 --steps 24 --publish weather
 
@@ -48,8 +49,9 @@ pub struct Cli {
     /// Publish the model under this name
     #[arg(long, value_name = "NAME")]
     pub publish: Option<String>,
-    /// Publish only if this holds on the test part; may be given several times
-    #[arg(long = "require", value_name = "METRIC>=NUMBER")]
+    /// Publish only if this holds on the test part, as `accuracy>=0.9` or `accuracy>=production+0.01 (p<0.05)`,
+    /// which the version that serves now is asked for; may be given several times
+    #[arg(long = "require", value_name = "METRIC>=NUMBER|production")]
     pub gates: Vec<Gate>,
     /// Where checkpoints are kept: a path, or `s3://bucket/prefix` [default: runs/NAME]
     #[arg(long, value_name = "URL")]

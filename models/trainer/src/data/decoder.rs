@@ -84,6 +84,11 @@ impl Decoder {
         self.bytes(&example.content)
     }
 
+    /// What a request would say that the body is.
+    pub(crate) fn media(&self) -> Option<&'static str> {
+        self.media
+    }
+
     /// What a network takes, a batch of one.
     pub fn inputs(&self, example: &Example) -> Result<Vec<NamedTensor>> {
         let body = self.body(example)?;

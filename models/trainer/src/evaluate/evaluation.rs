@@ -105,26 +105,32 @@ impl Evaluation {
     /// The figures, by their names.
     pub fn figures(&self) -> Vec<(&'static str, f64)> {
         match self {
-            Self::Classes { metrics, .. } => {
-                let top5 = metrics.top5.map(|top5| ("top5", top5));
-                let figures = [
-                    ("accuracy", metrics.accuracy),
-                    ("precision", metrics.precision),
-                    ("recall", metrics.recall),
-                    ("f1", metrics.f1),
-                    ("roc_auc", metrics.roc_auc),
-                    ("ece", metrics.ece),
-                    ("loss", metrics.loss),
-                ];
-                figures.into_iter().chain(top5).collect()
+            Self::Classes { metrics, .. } => metrics.figures(),
+            Self::Forecast { forecasts, .. } => forecasts.figures().to_vec(),
+        }
+    }
+
+    /// One figure; `None` if it isn't measured here.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        find(name, &self.figures())
+    }
+
+    /// The same figure, had these test examples come, each as often as its place is there.
+    pub(super) fn figure_of(&self, name: &str, examples: &[usize]) -> Option<f64> {
+        match self {
+            Self::Classes { answers, .. } => {
+                let curves = name == "roc_auc";
+                find(name, &answers.pick(examples).measure_some(curves).figures())
             }
-            Self::Forecast { metrics, .. } => vec![
-                ("mae", metrics.mae),
-                ("rmse", metrics.rmse),
-                ("mase", metrics.mase),
-                ("naive_mae", metrics.naive_mae),
-                ("mae_to_naive", metrics.mae_to_naive),
-            ],
+            Self::Forecast { forecasts, .. } => find(name, &forecasts.pick(examples).figures()),
+        }
+    }
+
+    /// How many test examples there are.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Classes { metrics, .. } => metrics.count,
+            Self::Forecast { metrics, .. } => metrics.count,
         }
     }
 
@@ -185,4 +191,9 @@ impl Evaluation {
             }
         }
     }
+}
+
+fn find(name: &str, figures: &[(&'static str, f64)]) -> Option<f64> {
+    let found = figures.iter().find(|(known, _)| *known == name);
+    found.map(|(_, value)| *value)
 }

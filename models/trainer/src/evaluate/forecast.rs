@@ -50,11 +50,60 @@ pub struct ForecastMetrics {
 }
 
 impl Forecasts {
+    /// These windows, in this order, each as often as its place is there.
+    #[must_use]
+    pub(super) fn pick(&self, windows: &[usize]) -> Self {
+        let of = |values: &[f64]| {
+            let window = |&at: &usize| &values[at * self.steps..(at + 1) * self.steps];
+            windows.iter().flat_map(window).copied().collect()
+        };
+        Self {
+            foretold: of(&self.foretold),
+            came: of(&self.came),
+            naive: of(&self.naive),
+            ..*self
+        }
+    }
+
+    /// The figures, by their names.
+    pub fn figures(&self) -> [(&'static str, f64); 5] {
+        let errors = distances(&self.foretold, &self.came);
+        let mae = mean(errors.iter().copied());
+        let naive_mae = mean(distances(&self.naive, &self.came).into_iter());
+        [
+            ("mae", mae),
+            (
+                "rmse",
+                mean(errors.iter().map(|error| error * error)).sqrt(),
+            ),
+            ("mase", mae / self.divisor()),
+            ("naive_mae", naive_mae),
+            (
+                "mae_to_naive",
+                if naive_mae > 0.0 {
+                    mae / naive_mae
+                } else {
+                    f64::INFINITY
+                },
+            ),
+        ]
+    }
+
+    /// A series that repeats itself exactly leaves nothing to compare with.
+    fn divisor(&self) -> f64 {
+        if self.seasonal > 0.0 {
+            self.seasonal
+        } else {
+            f64::INFINITY
+        }
+    }
+
     /// Measures.
     ///
     /// # Panics
     /// If there are no windows.
     pub fn measure(&self) -> ForecastMetrics {
+        let [mae, rmse, mase, naive_mae, mae_to_naive] = self.figures().map(|(_, value)| value);
         let errors = distances(&self.foretold, &self.came);
         let naive = distances(&self.naive, &self.came);
         let of_windows = |power: i32| -> Vec<f64> {
@@ -68,31 +117,19 @@ impl Forecasts {
                 .map(|step| mean(errors.iter().skip(step).step_by(self.steps).copied()))
                 .collect()
         };
-        let mae = mean(errors.iter().copied());
         let mae_interval = Interval::of_mean(&of_windows(1));
         let squared = Interval::of_mean(&of_windows(2));
-        let naive_mae = mean(naive.iter().copied());
-        // A series that repeats itself exactly leaves nothing to compare with.
-        let seasonal = if self.seasonal > 0.0 {
-            self.seasonal
-        } else {
-            f64::INFINITY
-        };
         ForecastMetrics {
             count: errors.len() / self.steps,
             mae,
             mae_interval,
-            rmse: mean(errors.iter().map(|error| error * error)).sqrt(),
+            rmse,
             rmse_interval: squared.map(f64::sqrt),
-            mase: mae / seasonal,
-            mase_interval: mae_interval.map(|mae| mae / seasonal),
+            mase,
+            mase_interval: mae_interval.map(|mae| mae / self.divisor()),
             naive_mae,
             naive_rmse: mean(naive.iter().map(|error| error * error)).sqrt(),
-            mae_to_naive: if naive_mae > 0.0 {
-                mae / naive_mae
-            } else {
-                f64::INFINITY
-            },
+            mae_to_naive,
             mae_by_step: by_step(&errors),
             naive_mae_by_step: by_step(&naive),
         }

@@ -1,100 +1,253 @@
-//! Conditions that a model must meet to be published: `accuracy>=0.9`.
+//! Conditions that a model must meet to be published: `accuracy>=0.9`, `accuracy>=production+0.01 (p<0.05)`.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::Evaluation;
+use serde::Serialize;
+
 use super::evaluation::FIGURES;
+use super::{Evaluation, significance};
+
+/// Figures of two models that differ by less than this share are the same: outputs are of single precision.
+const SAME: f64 = 1e-5;
 
 /// One condition.
 #[derive(Debug, Clone, Copy)]
 pub struct Gate {
     figure: &'static str,
     least: bool,
-    bound: f64,
+    bound: Bound,
+    /// The condition must not hold by chance: p must be less.
+    p: Option<f64>,
+}
+
+/// What a figure is held against.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    Number(f64),
+    /// The same figure of the version that serves, and so much more.
+    Production(f64),
+}
+
+/// A version that serves, and how it did on the same test part.
+#[derive(Debug, Clone, Serialize)]
+pub struct Production {
+    /// As in `flowers@3`.
+    pub version: String,
+    /// How it did.
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+}
+
+/// What became of a gate.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// The gate, as it was given.
+    pub gate: String,
+    /// Whether it holds.
+    pub met: bool,
+    /// What the new model has; absent if that is not measured.
+    pub value: Option<f64>,
+    /// What the version that serves has, if that was asked for and there is one.
+    pub production: Option<f64>,
+    /// How often chance alone would have it so, if that was asked for.
+    pub p: Option<f64>,
+    /// The same in words.
+    pub why: String,
 }
 
 impl Gate {
-    /// Why it is not met, if it isn't.
-    pub fn fault(&self, evaluation: &Evaluation) -> Option<String> {
+    /// Whether the version that serves is asked, too.
+    pub fn asks_production(&self) -> bool {
+        matches!(self.bound, Bound::Production(_))
+    }
+
+    /// Judges a model. Without a version that serves, what is held against it is met.
+    pub fn judge(&self, own: &Evaluation, production: Option<&Production>) -> Verdict {
         let name = self.figure;
-        let figures = evaluation.figures();
-        let Some((_, value)) = figures.into_iter().find(|(known, _)| *known == name) else {
-            return Some(format!(
-                "{name} is not measured here, and {self} is required"
-            ));
+        let mut verdict = Verdict {
+            gate: self.to_string(),
+            met: false,
+            value: own.figure(name),
+            production: None,
+            p: None,
+            why: String::new(),
         };
-        let met = if self.least {
-            value >= self.bound
-        } else {
-            value <= self.bound
+        let Some(value) = verdict.value else {
+            verdict.why = format!("{name} is not measured here");
+            return verdict;
         };
-        (!met).then(|| format!("{name} is {value:.4}, and {self} is required"))
+        verdict.why = format!("{name} is {value:.4}");
+        let other = match self.bound {
+            Bound::Number(_) => None,
+            Bound::Production(_) => {
+                let Some(production) = production else {
+                    verdict.met = true;
+                    verdict.why += ", and no version serves yet";
+                    return verdict;
+                };
+                verdict.production = production.evaluation.figure(name);
+                let has = verdict.production.unwrap_or(f64::NAN);
+                verdict.why += &format!(", {} has {has:.4}", production.version);
+                Some(&production.evaluation)
+            }
+        };
+        // By how much the condition holds; less than 0: it does not.
+        let gain = |figure: &dyn Fn(&Evaluation) -> Option<f64>| {
+            let bound = match self.bound {
+                Bound::Number(number) => Some(number),
+                Bound::Production(plus) => other.and_then(figure).map(|value| value + plus),
+            };
+            let gain = figure(own).zip(bound).map(|(value, bound)| value - bound);
+            gain.map_or(f64::NAN, |gain| if self.least { gain } else { -gain })
+        };
+        let noise = other.map_or(0.0, |_| SAME * value.abs());
+        verdict.met = gain(&|evaluation| evaluation.figure(name)) >= -noise;
+        if let Some(limit) = self.p {
+            let p = significance::p(own.count(), |examples| {
+                gain(&|evaluation| evaluation.figure_of(name, examples)) - noise
+            });
+            verdict.p = Some(p);
+            verdict.why += &format!(", p is {p:.4}");
+            verdict.met &= p < limit;
+        }
+        verdict
     }
 }
+
+impl Verdict {
+    /// Why it is not met, if it isn't.
+    pub fn fault(&self) -> Option<String> {
+        (!self.met).then(|| format!("{}, and {} is required", self.why, self.gate))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let met = if self.met { "met" } else { "not met" };
+        write!(f, "{} is {met}: {}", self.gate, self.why)
+    }
+}
+
+const FORM: &str = "a gate is METRIC>=NUMBER, METRIC>=production or METRIC>=production+NUMBER, or with <=; \
+                    ` (p<0.05)` after it asks for significance";
 
 impl FromStr for Gate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let text: String = text.split_whitespace().collect();
         let names = || FIGURES.join(", ");
-        let parts = text
+        let (condition, p) = match text.split_once('(') {
+            None => (&text[..], None),
+            Some((condition, rest)) => (condition, Some(limit(rest)?)),
+        };
+        let parts = condition
             .split_once(">=")
             .map(|parts| (parts, true))
-            .or_else(|| text.split_once("<=").map(|parts| (parts, false)));
+            .or_else(|| condition.split_once("<=").map(|parts| (parts, false)));
         let Some(((name, bound), least)) = parts else {
-            return Err(format!(
-                "a gate is METRIC>=NUMBER or METRIC<=NUMBER; metrics: {}",
-                names()
-            ));
+            return Err(format!("{FORM}; metrics: {}", names()));
         };
-        let figure = FIGURES
-            .into_iter()
-            .find(|known| *known == name.trim())
-            .ok_or_else(|| {
-                format!(
-                    "there is no metric \"{}\"; there are {}",
-                    name.trim(),
-                    names()
-                )
-            })?;
-        let bound = bound
-            .trim()
-            .parse()
-            .ok()
-            .filter(|bound: &f64| bound.is_finite());
-        let bound = bound.ok_or_else(|| "what follows >= or <= must be a number".to_owned())?;
+        let figure = FIGURES.into_iter().find(|known| *known == name);
+        let figure = figure
+            .ok_or_else(|| format!("there is no metric \"{name}\"; there are {}", names()))?;
         Ok(Self {
             figure,
             least,
-            bound,
+            bound: bound.parse()?,
+            p,
         })
     }
+}
+
+impl FromStr for Bound {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| {
+            let number: Option<f64> = text.parse().ok();
+            number
+                .filter(|number| number.is_finite())
+                .ok_or_else(|| format!("\"{text}\" is no number; {FORM}"))
+        };
+        match text.strip_prefix("production") {
+            None => number(text).map(Self::Number),
+            Some("") => Ok(Self::Production(0.0)),
+            Some(plus) if plus.starts_with(['+', '-']) => number(plus).map(Self::Production),
+            Some(rest) => Err(format!("\"{rest}\" after production; {FORM}")),
+        }
+    }
+}
+
+/// The rest of `(p<0.05)`.
+fn limit(rest: &str) -> Result<f64, String> {
+    let number = rest
+        .strip_prefix("p<")
+        .and_then(|rest| rest.strip_suffix(')'));
+    let p = number.and_then(|number| number.parse().ok());
+    p.filter(|p| (significance::LEAST..=0.5).contains(p))
+        .ok_or_else(|| {
+            format!(
+                "({rest}: write (p<0.05), with a number from {} to 0.5",
+                significance::LEAST
+            )
+        })
 }
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.least { ">=" } else { "<=" };
-        write!(f, "{}{sign}{}", self.figure, self.bound)
+        write!(f, "{}{sign}", self.figure)?;
+        match self.bound {
+            Bound::Number(number) => write!(f, "{number}")?,
+            Bound::Production(0.0) => f.write_str("production")?,
+            Bound::Production(plus) => write!(f, "production{plus:+}")?,
+        }
+        match self.p {
+            None => Ok(()),
+            Some(p) => write!(f, " (p<{p})"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Answers;
+    use crate::evaluate::{Answers, Forecasts};
 
-    #[test]
-    fn gates_open_and_close() {
-        // Right, right, right, wrong.
-        let scores = vec![1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
-        let answers = Answers::from_scores(scores, vec![0, 0, 1, 0], 2);
-        let evaluation = Evaluation::Classes {
+    /// Of two classes in turn, one answer each: whether it is right.
+    fn classifier(right: impl Iterator<Item = bool>) -> Evaluation {
+        let (mut scores, mut truth) = (Vec::new(), Vec::new());
+        for (class, right) in [0, 1].into_iter().cycle().zip(right) {
+            truth.push(class);
+            scores.extend(if right == (class == 0) {
+                [1.0, 0.0]
+            } else {
+                [0.0, 1.0]
+            });
+        }
+        let answers = Answers::from_scores(scores, truth, 2);
+        Evaluation::Classes {
             labels: vec!["no".to_owned(), "yes".to_owned()],
             metrics: answers.measure(),
             accuracy_interval: answers.accuracy_interval(),
             answers,
-        };
+        }
+    }
+
+    fn judge(gate: &str, own: &Evaluation, production: Option<Evaluation>) -> Verdict {
+        let production = production.map(|evaluation| Production {
+            version: "m@1".to_owned(),
+            evaluation,
+        });
+        let gate: Gate = gate.parse().expect(gate);
+        gate.judge(own, production.as_ref())
+    }
+
+    #[test]
+    fn gates_open_and_close() {
+        let own = classifier([true, true, true, false].into_iter());
         for (gate, want) in [
             ("accuracy>=0.75", None),
             (
@@ -105,8 +258,9 @@ mod tests {
             ("ece<=0", Some("ece is ")),
             ("top5>=0.1", Some("top5 is not measured")),
             ("mase<=0.8", Some("mase is not measured")),
+            ("accuracy>=production+0.5 (p<0.05)", None),
         ] {
-            let fault = gate.parse::<Gate>().unwrap().fault(&evaluation);
+            let fault = judge(gate, &own, None).fault();
             assert_eq!(fault.is_some(), want.is_some(), "{gate}: {fault:?}");
             assert!(
                 fault
@@ -115,14 +269,114 @@ mod tests {
                 "{gate}"
             );
         }
+    }
+
+    #[test]
+    fn gates_are_read_as_they_are_written() {
+        for gate in [
+            "accuracy>=0.9",
+            "f1>=0.9 (p<0.05)",
+            "accuracy>=production",
+            "accuracy>=production+0.01 (p<0.05)",
+            "mae<=production-0.1",
+        ] {
+            assert_eq!(gate.parse::<Gate>().expect(gate).to_string(), gate);
+        }
         for gate in [
             "accuracy",
             "accuracy>0.9",
             "speed>=1",
             "accuracy>=x",
             "accuracy>=NaN",
+            "accuracy>=production0.1",
+            "accuracy>=production+",
+            "accuracy>=production*2",
+            "accuracy>=0.9 (p<0)",
+            "accuracy>=0.9 (p<0.6)",
+            "accuracy>=0.9 (p<0.05",
+            "accuracy>=0.9 (q<0.05)",
         ] {
             assert!(gate.parse::<Gate>().is_err(), "{gate}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_held_against_the_one_that_serves() {
+        // Of 200, production has 160 right; the new one gains so many of its faults, and loses others.
+        let production = || classifier((0..200).map(|at| at < 160));
+        let other = |gained: usize, lost: usize| {
+            classifier((0..200).map(move |at| (lost..160 + gained).contains(&at)))
+        };
+        for (gate, gained, lost, met) in [
+            ("accuracy>=production", 0, 0, true),
+            ("accuracy>=production+0.1", 20, 0, true),
+            ("accuracy>=production+0.1", 19, 0, false),
+            ("accuracy>=production-0.1", 0, 20, true),
+            ("accuracy<=production", 1, 0, false),
+            // The same is not shown to be better.
+            ("accuracy>=production (p<0.05)", 0, 0, false),
+            ("accuracy>=production (p<0.05)", 15, 5, true),
+            ("accuracy>=production (p<0.05)", 8, 6, false),
+            ("accuracy>=production+0.05 (p<0.05)", 15, 5, false),
+            ("f1>=production+0.05 (p<0.05)", 30, 2, true),
+            ("roc_auc>=production (p<0.05)", 30, 2, true),
+            ("ece<=production (p<0.05)", 0, 0, false),
+            ("accuracy>=0.8 (p<0.05)", 2, 0, false),
+            ("accuracy>=0.8 (p<0.05)", 20, 0, true),
+        ] {
+            let verdict = judge(gate, &other(gained, lost), Some(production()));
+            assert_eq!(verdict.met, met, "{gate}, {gained} and {lost}: {verdict}");
+        }
+        // 15 against 5: the exact sign test has 0.0207, its normal approximation 0.0127.
+        let verdict = judge(
+            "accuracy>=production (p<0.05)",
+            &other(15, 5),
+            Some(production()),
+        );
+        let p = verdict.p.unwrap();
+        assert!((0.005..0.025).contains(&p), "{p}");
+        assert!(verdict.why.contains("m@1 has 0.8000"), "{verdict}");
+    }
+
+    #[test]
+    fn of_errors_less_is_better() {
+        let forecast = |error: f64| {
+            let came: Vec<f64> = (0..60).map(f64::from).collect();
+            // Off by the error, and a little more here and there.
+            let off = |(at, value): (usize, &f64)| value + error + 0.1 * (at % 3) as f64;
+            let forecasts = Forecasts {
+                foretold: came.iter().enumerate().map(off).collect(),
+                naive: vec![0.0; came.len()],
+                came,
+                steps: 2,
+                seasonal: 1.0,
+            };
+            Evaluation::Forecast {
+                forecasting: crate::data::Forecasting {
+                    columns: vec!["x".to_owned()],
+                    target: 0,
+                    length: 4,
+                    steps: 2,
+                    season: 2,
+                    mean: 0.0,
+                    std: 1.0,
+                    seasonal: 1.0,
+                    unit: None,
+                    step: None,
+                },
+                metrics: forecasts.measure(),
+                forecasts,
+            }
+        };
+        for (gate, met) in [
+            ("mae<=production", true),
+            ("mae<=production-0.4", true),
+            ("mae<=production-0.6", false),
+            ("rmse<=production (p<0.01)", true),
+            ("mase<=production-0.6 (p<0.01)", false),
+        ] {
+            let verdict = judge(gate, &forecast(0.5), Some(forecast(1.0)));
+            assert_eq!(verdict.met, met, "{verdict}");
         }
     }
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{Evaluation, ForecastMetrics, Interval, Metrics, Report, charts};
+use super::{Evaluation, ForecastMetrics, Interval, Metrics, Report, Verdict, charts};
 use crate::data::{Forecasting, Part};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}\
@@ -75,8 +75,9 @@ pub fn html(report: &Report, mistakes: &[Mistake]) -> String {
     };
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{name}: evaluation</title><style>{STYLE}</style>\
-         <h1>{name}</h1>{summary}{evaluation}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
+         <h1>{name}</h1>{summary}{gates}{evaluation}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
         summary = summary(report),
+        gates = gates(&report.gates),
         data = escape(&report.data.to_string()),
         hyper = escape(&hyper),
     )
@@ -100,6 +101,22 @@ fn summary(report: &Report) -> String {
         escape(device),
         escape(versions)
     )
+}
+
+fn gates(verdicts: &[Verdict]) -> String {
+    if verdicts.is_empty() {
+        return String::new();
+    }
+    let row = |verdict: &Verdict| {
+        let met = if verdict.met { "met" } else { "<b>not met</b>" };
+        format!(
+            "<tr><th>{}</th><td>{met}</td><td class=\"text\">{}</td></tr>",
+            escape(&verdict.gate),
+            escape(&verdict.why)
+        )
+    };
+    let rows: String = verdicts.iter().map(row).collect();
+    format!("<table><tbody>{rows}</tbody></table>")
 }
 
 type Row = (&'static str, String);

@@ -73,6 +73,23 @@ pub struct Bin {
     pub accuracy: f64,
 }
 
+impl Metrics {
+    /// The figures, by their names.
+    pub fn figures(&self) -> Vec<(&'static str, f64)> {
+        let top5 = self.top5.map(|top5| ("top5", top5));
+        let figures = [
+            ("accuracy", self.accuracy),
+            ("precision", self.precision),
+            ("recall", self.recall),
+            ("f1", self.f1),
+            ("roc_auc", self.roc_auc),
+            ("ece", self.ece),
+            ("loss", self.loss),
+        ];
+        figures.into_iter().chain(top5).collect()
+    }
+}
+
 impl Answers {
     /// Scores before softmax, `[examples × classes]`, beside the true classes.
     ///
@@ -91,6 +108,17 @@ impl Answers {
             probabilities: scores,
             truth,
             classes,
+        }
+    }
+
+    /// These examples, in this order, each as often as its place is there.
+    #[must_use]
+    pub(super) fn pick(&self, examples: &[usize]) -> Self {
+        let row = |&at: &usize| &self.probabilities[at * self.classes..(at + 1) * self.classes];
+        Self {
+            probabilities: examples.iter().flat_map(row).copied().collect(),
+            truth: examples.iter().map(|&at| self.truth[at]).collect(),
+            classes: self.classes,
         }
     }
 
@@ -121,9 +149,17 @@ impl Answers {
 
     /// Measures.
     pub fn measure(&self) -> Metrics {
+        self.measure_some(true)
+    }
+
+    /// Measures; the ROC curves, which take most of the time, only if they are wanted.
+    pub(super) fn measure_some(&self, curves: bool) -> Metrics {
         let confusion = self.confusion();
         let classes: Vec<ClassMetrics> = (0..self.classes)
-            .map(|class| self.class(class, &confusion))
+            .map(|class| {
+                let roc_auc = curves.then(|| self.roc_auc(class)).flatten();
+                Self::class(class, &confusion, roc_auc)
+            })
             .collect();
         let mean = |value: fn(&ClassMetrics) -> f64| {
             classes.iter().map(value).sum::<f64>() / self.classes as f64
@@ -166,7 +202,7 @@ impl Answers {
         confusion
     }
 
-    fn class(&self, class: usize, confusion: &[Vec<usize>]) -> ClassMetrics {
+    fn class(class: usize, confusion: &[Vec<usize>], roc_auc: Option<f64>) -> ClassMetrics {
         let right = confusion[class][class];
         let count: usize = confusion[class].iter().sum();
         let named: usize = confusion.iter().map(|row| row[class]).sum();
@@ -188,7 +224,7 @@ impl Answers {
             } else {
                 2.0 * precision * recall / sum
             },
-            roc_auc: self.roc_auc(class),
+            roc_auc,
         }
     }
 

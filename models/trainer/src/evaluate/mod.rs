@@ -8,10 +8,11 @@ mod html;
 mod interval;
 mod metrics;
 mod report;
+mod significance;
 
 pub use evaluation::Evaluation;
 pub use forecast::{ForecastMetrics, Forecasts};
-pub use gate::Gate;
+pub use gate::{Gate, Production, Verdict};
 pub use html::{Mistake, Shown, html};
 pub use interval::Interval;
 pub use metrics::{Answers, Bin, ClassMetrics, Metrics};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Evaluation;
+use super::{Evaluation, Production, Verdict};
 use crate::data::Census;
 use crate::fit::{Fingerprint, Point};
 
@@ -15,6 +15,10 @@ pub struct Report {
     /// How it did.
     #[serde(flatten)]
     pub evaluation: Evaluation,
+    /// What became of the gates.
+    pub gates: Vec<Verdict>,
+    /// The version that serves, if a gate asked for it and there is one.
+    pub production: Option<Production>,
     /// The largest difference of an output between the trained network and the exported model.
     pub export_difference: f32,
     /// The data.
@@ -45,6 +49,10 @@ impl Report {
         let mut figures = self.evaluation.manifest();
         let count = self.data.size(crate::data::Part::Test);
         figures.insert(format!("test_{}", self.data.unit), json!(count));
+        if !self.gates.is_empty() {
+            let gates = self.gates.iter().map(ToString::to_string);
+            figures.insert("gates".to_owned(), gates.collect());
+        }
         figures
     }
 

@@ -2,6 +2,7 @@
 
 mod data;
 mod export;
+mod gates;
 mod interrupted;
 mod pictures;
 mod road;
