@@ -15,6 +15,8 @@ RUN --mount=type=cache,target=/root/.cargo/registry --mount=type=cache,target=/d
 FROM nvidia/cuda:12.8.1-runtime-ubuntu24.04
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/dunlin-train /usr/bin/dunlin-train
-USER 65532:65532
+# SageMaker's folders belong to root.
+ARG USER=65532:65532
+USER $USER
 WORKDIR /tmp
 ENTRYPOINT ["/usr/bin/dunlin-train"]

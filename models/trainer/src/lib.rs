@@ -12,6 +12,7 @@
 //! - [`evaluate`]: the exported graph, run by the engine that will serve it, on the test part.
 //! - [`package`]: the folder that `dunlin push` takes.
 //! - [`job`]: all of it, in order.
+//! - [`sagemaker`]: the same, where Amazon SageMaker starts it.
 //!
 //! The network is trained with [Burn](https://burn.dev) on a device that is chosen at run time;
 //! examples are read by `dunlin-transforms`, as serving reads them.
@@ -29,6 +30,7 @@ mod mistakes;
 pub mod package;
 mod production;
 pub mod recipes;
+pub mod sagemaker;
 mod served;
 
 pub use error::{Error, ErrorKind, Result};

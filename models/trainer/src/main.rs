@@ -1,17 +1,24 @@
 //! The `dunlin-train` command; `dunlin train` runs it.
 
+use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser as _;
 use dunlin_trainer::cli::Cli;
-use dunlin_trainer::{Error, ErrorKind, Result, job};
+use dunlin_trainer::{Error, ErrorKind, Result, job, sagemaker};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let result = match sagemaker::Job::of(&arguments) {
+        Some(job) => job.run(run),
+        None => run(&Cli::parse()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", error.chain());

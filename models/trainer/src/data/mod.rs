@@ -55,7 +55,7 @@ impl Part {
     }
 
     /// The part that the name of a folder or a file stands for.
-    fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "train" | "training" => Some(Self::Train),
             "valid" | "val" | "validation" => Some(Self::Valid),

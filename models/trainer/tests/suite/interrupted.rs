@@ -30,7 +30,7 @@ fn outcome(trainer: &Trainer, model: &str) -> (Vec<u8>, String) {
     (onnx, trainer.report(model)["history"].to_string())
 }
 
-fn wait_for_checkpoint(folder: &Path, child: &mut Child) {
+pub(crate) fn wait_for_checkpoint(folder: &Path, child: &mut Child) {
     let deadline = Instant::now() + Duration::from_mins(5);
     while !fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()) {
         assert!(

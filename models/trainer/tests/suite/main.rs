@@ -6,6 +6,7 @@ mod gates;
 mod interrupted;
 mod pictures;
 mod road;
+mod sagemaker;
 mod series;
 mod texts;
 mod trainer;

@@ -32,10 +32,15 @@ impl Trainer {
     }
 
     fn command(&self, options: &[&str]) -> Command {
+        let mut command = self.program();
+        command.args(options).args(["--data", "data"]);
+        command
+    }
+
+    /// The program, told nothing.
+    pub(crate) fn program(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin-train"));
         command
-            .args(options)
-            .args(["--data", "data"])
             .current_dir(self.folder.path())
             .env_remove("DUNLIN_STORE")
             .stdin(Stdio::null());
