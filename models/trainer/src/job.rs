@@ -11,12 +11,14 @@ use dunlin_storage::StoreOptions;
 use tokio::runtime::Handle;
 
 use crate::cli::{Cli, StoreArgs};
-use crate::data::{Dataset, Part, Source};
+use crate::data::{Dataset, Part, Source, Task};
 use crate::evaluate::{Evaluation, Gate, Production, Report, Verdict, html};
 use crate::fit::{self, Checkpoints, Fingerprint, Fitted, Hyperparameters, Plan};
 use crate::package::{About, Package};
 use crate::production;
-use crate::recipes::{Cnn, Network, Recipe, Resnet, Rnn, Transformer};
+use crate::recipes::{
+    Cell, Cnn, Embed, Network, Recipe, Resnet, Rnn, SeriesRnn, TextRnn, Transformer,
+};
 use crate::served::Served;
 use crate::{Error, ErrorKind, Result, device, machine, mistakes};
 
@@ -29,6 +31,7 @@ const TOLERANCE: f32 = 1e-3;
 /// Trains, evaluates, and publishes. Blocks; not to be called from a task of `runtime`.
 pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
     let hyper = cli.training.over(cli.recipe.defaults())?;
+    let task = task(cli)?;
     let about = about(cli)?;
     let device = device::open(&cli.device)?;
     let compares = cli.gates.iter().any(Gate::asks_production);
@@ -42,7 +45,7 @@ pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
         .transpose()?;
 
     let source = Source::open(&cli.data, store_options(&cli.store), runtime.clone())?;
-    let data = Arc::new(gather(cli, source)?);
+    let data = Arc::new(gather(cli, task, source)?);
     if !cli.quiet {
         eprintln!("{}", data.census);
     }
@@ -59,22 +62,53 @@ pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
     };
     // What the weights are drawn from.
     device.seed(job.hyper.seed);
-    let width = job.hyper.width;
-    match cli.recipe {
-        Recipe::Cnn => job.train(Cnn::new(data.shape(), width, &device)),
-        Recipe::Resnet => job.train(Resnet::new(data.shape(), width, &device)),
-        Recipe::Transformer => job.train(Transformer::new(data.text_shape()?, width, &device)),
-        Recipe::Rnn => job.train(Rnn::new(data.series_shape()?, width, &device)),
+    let (width, cell) = (job.hyper.width, job.hyper.cell.unwrap_or(Cell::Gru));
+    match (cli.recipe, task) {
+        (Recipe::Cnn, _) => job.train(Cnn::new(data.shape(), width, &device)),
+        (Recipe::Resnet, _) => job.train(Resnet::new(data.shape(), width, &device)),
+        (Recipe::Transformer, _) => job.train(Transformer::new(data.text_shape()?, width, &device)),
+        (Recipe::Embed, _) => job.train(Embed::new(data.text_shape()?, width, &device)),
+        (Recipe::Rnn, Task::TextClassification) => {
+            job.train(TextRnn::new(data.text_shape()?, cell, width, &device))
+        }
+        (Recipe::Rnn, Task::SeriesClassification) => {
+            let shape = data.labelled_series_shape()?;
+            job.train(SeriesRnn::new(shape, cell, width, &device))
+        }
+        (Recipe::Rnn, _) => job.train(Rnn::new(data.series_shape()?, cell, width, &device)),
     }
 }
 
-/// The data, as the recipe takes it.
-fn gather(cli: &Cli, source: Source) -> Result<Dataset> {
+/// What the recipe is to learn.
+fn task(cli: &Cli) -> Result<Task> {
+    let tasks = cli.recipe.tasks();
+    let task = cli.task.unwrap_or(tasks[0]);
+    if tasks.contains(&task) {
+        return Ok(task);
+    }
+    let known: Vec<&str> = tasks.iter().map(|task| task.name()).collect();
+    Err(Error::usage(format!(
+        "--task {}: the recipe {} learns {}",
+        task.name(),
+        cli.recipe.name(),
+        known.join(", ")
+    )))
+}
+
+/// The data, as the task takes it.
+fn gather(cli: &Cli, task: Task, source: Source) -> Result<Dataset> {
     let options = cli.data_args.options()?;
-    match cli.recipe {
-        Recipe::Cnn | Recipe::Resnet => Dataset::pictures(source, &options, cli.pictures.size),
-        Recipe::Transformer => Dataset::texts(source, &options, &cli.texts.options()?),
-        Recipe::Rnn => Dataset::series(source, &options, &cli.series.options()),
+    let (texts, series) = (&cli.texts, &cli.series);
+    match task {
+        Task::ImageClassification => Dataset::pictures(source, &options, cli.pictures.size),
+        Task::TextClassification => {
+            Dataset::texts(source, &options, &texts.labelled(&cli.data_args)?)
+        }
+        Task::SentenceSimilarity => Dataset::texts(source, &options, &texts.pairs()?),
+        Task::SeriesClassification => {
+            Dataset::labelled_series(source, &options, &series.labelled(&cli.data_args))
+        }
+        Task::Forecasting => Dataset::series(source, &options, &series.forecasting()),
     }
 }
 

@@ -4,26 +4,28 @@ use std::fs;
 use std::path::Path;
 
 use dunlin_transforms::{
-    Activation, ClassificationSpec, ForecastSpec, InputSpec, OutputSpec, PerChannel,
+    Activation, ClassificationSpec, EmbeddingSpec, ForecastSpec, InputSpec, OutputSpec, PerChannel,
+    Pooling,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::data::{Dataset, Example, Part};
+use crate::data::{Dataset, Example, Part, Task};
 use crate::evaluate::Report;
 use crate::{Error, ErrorKind, Result};
 
 /// Golden examples: one a class, for so many classes at most.
 const EXAMPLES: usize = 20;
 
-/// Golden examples of a forecast.
-const WINDOWS: usize = 3;
+/// Golden examples where there are no classes.
+const UNLABELLED: usize = 3;
 
 /// The name of the graph's output.
-pub(crate) fn output_name(data: &Dataset) -> &'static str {
-    match data.forecasting {
-        Some(_) => "forecast",
-        None => "logits",
+pub(crate) fn output_name(task: Task) -> &'static str {
+    match task {
+        Task::Forecasting => "forecast",
+        Task::SentenceSimilarity => "embedding",
+        _ => "logits",
     }
 }
 
@@ -111,8 +113,8 @@ impl Package<'_> {
         put(folder, "report.html", self.page.as_bytes())
     }
 
-    /// Writes the golden examples: of each class, the first test example that is named right; of a
-    /// series, the first windows.
+    /// Writes the golden examples: of each class, the first test example that is named right; where
+    /// there are no classes, the first ones.
     fn write_examples(&self, folder: &Path) -> Result<Vec<GoldenExample>> {
         let folder_of_examples = folder.join("examples");
         fs::create_dir_all(&folder_of_examples)
@@ -131,9 +133,10 @@ impl Package<'_> {
     fn golden(&self) -> Vec<(String, Option<String>, &Example)> {
         let test = self.data.part(Part::Test);
         let Some(answers) = self.report.evaluation.answers() else {
-            let windows = test.iter().zip(1..).take(WINDOWS);
-            return windows
-                .map(|(example, number)| (format!("window-{number}"), None, example))
+            let unit = self.data.census.unit.trim_end_matches('s');
+            let first = test.iter().zip(1..).take(UNLABELLED);
+            return first
+                .map(|(example, number)| (format!("{unit}-{number}"), None, example))
                 .collect();
         };
         let right = |class: usize| {
@@ -149,39 +152,39 @@ impl Package<'_> {
     }
 
     fn ending(&self, body: &[u8]) -> &'static str {
-        match self.input {
-            InputSpec::Text(_) => "txt",
-            InputSpec::Series(_) => "csv",
-            _ => image::guess_format(body)
+        match self.data.task {
+            Task::TextClassification => "txt",
+            Task::SentenceSimilarity => "json",
+            Task::Forecasting | Task::SeriesClassification => "csv",
+            Task::ImageClassification => image::guess_format(body)
                 .ok()
                 .and_then(|format| format.extensions_str().first().copied())
                 .unwrap_or("bin"),
         }
     }
 
-    fn task(&self) -> &'static str {
-        match self.input {
-            InputSpec::Text(_) => "text-classification",
-            InputSpec::Series(_) => "forecasting",
-            _ => "image-classification",
-        }
-    }
-
     fn output(&self) -> OutputSpec {
-        let tensor = Some(output_name(self.data).to_owned());
+        let tensor = Some(output_name(self.data.task).to_owned());
         match &self.data.forecasting {
-            None => OutputSpec::Classification(ClassificationSpec {
-                tensor,
-                activation: Some(Activation::Softmax),
-                top_k: self.about.top_k,
-                threshold: None,
-            }),
             Some(forecasting) => OutputSpec::Forecast(ForecastSpec {
                 tensor,
                 mean: Some(PerChannel::All(forecasting.mean)),
                 std: Some(PerChannel::All(forecasting.std)),
                 unit: forecasting.unit.clone(),
                 step: forecasting.step.clone(),
+            }),
+            None if self.data.task == Task::SentenceSimilarity => {
+                OutputSpec::Embedding(EmbeddingSpec {
+                    tensor,
+                    pooling: Some(Pooling::None),
+                    normalize: Some(true),
+                })
+            }
+            None => OutputSpec::Classification(ClassificationSpec {
+                tensor,
+                activation: Some(Activation::Softmax),
+                top_k: self.about.top_k,
+                threshold: None,
             }),
         }
     }
@@ -190,7 +193,7 @@ impl Package<'_> {
         let about = self.about;
         ModelToml {
             name: &about.name,
-            task: self.task(),
+            task: self.data.task.name(),
             description: about.description.as_deref(),
             license: about.license.as_deref(),
             tags: &about.tags,

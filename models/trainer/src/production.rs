@@ -10,7 +10,7 @@ use dunlin_transforms::{
 use rayon::prelude::*;
 use tokio::runtime::Handle;
 
-use crate::data::{Dataset, Example, Forecasting, Part};
+use crate::data::{Dataset, Example, Forecasting, Part, Task};
 use crate::evaluate::{Evaluation, Production};
 use crate::{Error, ErrorKind, Result};
 
@@ -102,8 +102,11 @@ impl Live {
             let decoded = self.pipeline.decode(&body, data.decoder.media())?;
             let outputs = self.model.run(decoded.inputs).map_err(failed)?;
             match &data.forecasting {
-                None => self.scores(&outputs, &data.labels),
                 Some(forecasting) => self.values(&decoded.asked, &outputs, forecasting),
+                None if data.task == Task::SentenceSimilarity => {
+                    self.vectors(&decoded.asked, &outputs)
+                }
+                None => self.scores(&outputs, &data.labels),
             }
         };
         let named = |example: &Example| {
@@ -141,6 +144,14 @@ impl Live {
             )));
         }
         Ok(scores)
+    }
+
+    /// The meanings of both texts of a pair, one after the other.
+    fn vectors(&self, asked: &Asked, outputs: &[NamedTensor]) -> Result<Vec<f32>> {
+        match self.pipeline.encode(asked, outputs)? {
+            Prediction::Embeddings { embeddings } => Ok(embeddings.concat()),
+            _ => Err(Error::usage("it gives no embeddings")),
+        }
     }
 
     /// The steps to come, scaled.

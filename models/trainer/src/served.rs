@@ -52,7 +52,7 @@ impl Served {
             plain = Some(data.decoder.plain()?);
         }
         let output = network.draw(&mut graph, &inputs);
-        let outputs = [(output_name(data), &output, &[data.outputs()][..])];
+        let outputs = [(output_name(data.task), &output, &[network.outputs()][..])];
         let onnx: Bytes = graph.finish(&outputs).into();
         let model = Model::load(name, onnx.clone(), &LoadOptions::default())?;
         Ok(Self { onnx, model, plain })

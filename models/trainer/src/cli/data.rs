@@ -5,8 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::at_least_one;
-use crate::data::{GatherOptions, SeriesOptions, Split, TextOptions, Words};
+use crate::data::{
+    Beside, GatherOptions, LabelledSeriesOptions, SeriesOptions, Split, TextOptions, Words,
+};
 use crate::{Error, ErrorKind, Result};
+
+/// Rows of a window that foretells, if nobody says otherwise.
+const LENGTH: usize = 168;
 
 /// How data becomes parts.
 #[derive(Debug, Clone, Args)]
@@ -21,6 +26,9 @@ pub(crate) struct DataArgs {
     /// Damaged files or rows that are skipped; more are an error
     #[arg(long, value_name = "N", default_value_t = 100)]
     damaged_limit: usize,
+    /// Tables: the column of the labels
+    #[arg(long, value_name = "COLUMN", default_value = "label")]
+    label: String,
 }
 
 impl DataArgs {
@@ -48,9 +56,9 @@ pub(crate) struct TextArgs {
     /// The column of the texts
     #[arg(long, value_name = "COLUMN", default_value = "text")]
     text: String,
-    /// The column of the labels
-    #[arg(long, value_name = "COLUMN", default_value = "label")]
-    label: String,
+    /// The column of the texts that belong to those of --text [recipe embed]
+    #[arg(long, value_name = "COLUMN", default_value = "pair")]
+    pair: String,
     /// Tokens after which a text is cut
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
     max_tokens: usize,
@@ -63,7 +71,15 @@ pub(crate) struct TextArgs {
 }
 
 impl TextArgs {
-    pub(crate) fn options(&self) -> Result<TextOptions> {
+    pub(crate) fn labelled(&self, data: &DataArgs) -> Result<TextOptions> {
+        self.options(Beside::Label(data.label.clone()))
+    }
+
+    pub(crate) fn pairs(&self) -> Result<TextOptions> {
+        self.options(Beside::Pair(self.pair.clone()))
+    }
+
+    fn options(&self, beside: Beside) -> Result<TextOptions> {
         let words = match &self.tokenizer {
             None => Words::Learned(self.vocabulary),
             Some(file) => {
@@ -76,7 +92,7 @@ impl TextArgs {
         };
         Ok(TextOptions {
             text: self.text.clone(),
-            label: self.label.clone(),
+            beside,
             max_tokens: self.max_tokens,
             words,
         })
@@ -93,9 +109,12 @@ pub(crate) struct SeriesArgs {
     /// The column that is foretold [default: the first]
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
-    /// Rows that are seen
-    #[arg(long, value_name = "ROWS", default_value_t = 168, value_parser = at_least_one)]
-    length: usize,
+    /// Rows that are seen, the last ones [default: 168; to name series, as many as the shortest has]
+    #[arg(long, value_name = "ROWS", value_parser = at_least_one)]
+    length: Option<usize>,
+    /// To name series: the column that tells which series a row is of
+    #[arg(long, value_name = "COLUMN", default_value = "id")]
+    id: String,
     /// Rows that are foretold
     #[arg(long, value_name = "ROWS", default_value_t = 24, value_parser = at_least_one)]
     steps: usize,
@@ -111,11 +130,20 @@ pub(crate) struct SeriesArgs {
 }
 
 impl SeriesArgs {
-    pub(crate) fn options(&self) -> SeriesOptions {
+    pub(crate) fn labelled(&self, data: &DataArgs) -> LabelledSeriesOptions {
+        LabelledSeriesOptions {
+            columns: self.columns.clone(),
+            id: self.id.clone(),
+            label: data.label.clone(),
+            length: self.length,
+        }
+    }
+
+    pub(crate) fn forecasting(&self) -> SeriesOptions {
         SeriesOptions {
             columns: self.columns.clone(),
             target: self.target.clone(),
-            length: self.length,
+            length: self.length.unwrap_or(LENGTH),
             steps: self.steps,
             season: self.season,
             unit: self.unit.clone(),

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 use data::{DataArgs, PictureArgs, SeriesArgs, TextArgs};
 
+use crate::data::Task;
 use crate::evaluate::Gate;
 use crate::fit::{Hyperparameters, Optimizer};
-use crate::recipes::Recipe;
-use crate::{Result, device};
+use crate::recipes::{Cell, Recipe};
+use crate::{Error, Result, device};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,12 +22,16 @@ Examples:
   dunlin train resnet --data flowers/ --publish flowers --require 'accuracy>=production+0.01 (p<0.05)'
   dunlin train transformer --data mails.csv --publish spam --require 'f1>=0.95'
   dunlin train rnn --data temperatures.csv --columns temp --length 168 --steps 24 --publish weather
+  dunlin train rnn --task series-classification --data gestures.parquet --cell lstm --publish gestures
+  dunlin train embed --data questions.jsonl --text question --pair answer --publish search --require 'mrr>=0.8'
 
 Pictures: a folder of them for each class (above them `train` and `test`, if they are parted already),
 MNIST's IDX files, or CIFAR-10's binary files.
-Texts: CSV or JSON lines with a text and a label each (`train.csv` and `test.csv`, if they are parted
-already), or a folder of text files for each class.
-Series: CSV with a row for each hour, day, ...; the oldest first.
+Tables are CSV, JSON lines or Parquet (`train.csv` and `test.csv`, if they are parted already).
+Texts: a table with a text and a label in each row, or a folder of text files for each class.
+Pairs of texts: a table with both in each row.
+Series: a table with a row for each hour, day, ...; the oldest first. To name series: beside the numbers
+an id and a label in each row; or in each row a list `series` and a label.
 
 A run that was stopped or killed goes on from its last checkpoint when the same command comes again.
 
@@ -37,12 +42,15 @@ Exit codes:
 
 More: docs/training.md";
 
-/// Trains a model on labelled pictures, labelled texts or series, evaluates it, and publishes it
+/// Trains a model on labelled pictures, texts or series, on pairs of texts, or on a series to be foretold; evaluates it, and publishes it
 #[derive(Debug, Clone, Parser)]
 #[command(name = "dunlin-train", bin_name = "dunlin train", version, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
     /// What is trained
     pub recipe: Recipe,
+    /// What it learns, if the recipe can learn more than one thing [default: rnn: forecasting]
+    #[arg(long)]
+    pub task: Option<Task>,
     /// Where the data is: a path, or `s3://bucket/prefix`
     #[arg(long, value_name = "URL")]
     pub data: String,
@@ -145,9 +153,12 @@ pub(crate) struct TrainingArgs {
     /// Augmentation: mirror half of the pictures
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     flip: Option<bool>,
-    /// Channels of the first convolution, numbers of a token, or units of the GRU; all else follows from it
+    /// Channels of the first convolution, numbers of a token, or units of the recurrent layer; all else follows from it
     #[arg(long)]
     width: Option<usize>,
+    /// The kind of the recurrent layer
+    #[arg(long)]
+    cell: Option<Cell>,
     /// Of all random numbers
     #[arg(long)]
     seed: Option<u64>,
@@ -178,6 +189,10 @@ impl TrainingArgs {
         set(&mut hyper.augment.flip, self.flip);
         set(&mut hyper.width, self.width);
         set(&mut hyper.seed, self.seed);
+        if self.cell.is_some() && hyper.cell.is_none() {
+            return Err(Error::usage("--cell is for the recipe rnn"));
+        }
+        hyper.cell = self.cell.or(hyper.cell);
         hyper.clip = self.clip.or(hyper.clip);
         hyper.patience = self.patience.or(hyper.patience);
         hyper.check()?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use dunlin_registry::Digest;
 
-use super::{Census, Decoder, Example, Forecasting, Found, Part, Split, Target};
+use super::{Census, Decoder, Example, Forecasting, Found, Part, Split, Target, Task};
 use crate::{Error, Result};
 
 /// How data is gathered.
@@ -20,7 +20,9 @@ pub struct GatherOptions {
 /// Examples for training, validation and test.
 #[derive(Debug)]
 pub struct Dataset {
-    /// The label of each class; none where values are to be foretold.
+    /// What can be learned from it.
+    pub task: Task,
+    /// The label of each class; none where there are no classes.
     pub labels: Vec<String>,
     /// How values are to be foretold, if they are.
     pub forecasting: Option<Forecasting>,
@@ -36,8 +38,9 @@ pub struct Dataset {
 
 impl Dataset {
     /// Examples that are parted already.
-    pub(super) fn new(parts: Sorted, decoder: Decoder) -> Self {
+    pub(super) fn new(task: Task, parts: Sorted, decoder: Decoder) -> Self {
         Self {
+            task,
             labels: parts.labels,
             forecasting: None,
             parts: parts.parts,
@@ -55,17 +58,14 @@ impl Dataset {
     /// The sizes that a network for this data is made for.
     pub fn sizes(&self) -> Vec<usize> {
         let mut sizes = self.decoder.sizes();
-        sizes.push(self.outputs());
-        if let Some(Forecasting { target, season, .. }) = self.forecasting {
-            sizes.extend([target, season]);
+        match &self.forecasting {
+            Some(forecasting) => {
+                sizes.extend([forecasting.steps, forecasting.target, forecasting.season]);
+            }
+            None if self.labels.is_empty() => {}
+            None => sizes.push(self.labels.len()),
         }
         sizes
-    }
-
-    /// How many numbers a network gives for an example: a score a class, or a value a step.
-    pub fn outputs(&self) -> usize {
-        let steps = self.forecasting.as_ref().map(|forecast| forecast.steps);
-        steps.unwrap_or(self.labels.len())
     }
 }
 
@@ -86,7 +86,7 @@ pub(super) struct Sorted {
 }
 
 impl Sorted {
-    /// Sorts labelled examples into parts, and leaves out those that are damaged, and copies of what
+    /// Sorts examples into parts, and leaves out those that are damaged, and copies of what
     /// is held out.
     pub(super) fn sort(
         found: Vec<Found>,
@@ -111,10 +111,12 @@ impl Sorted {
                 }
             };
             let part = options.split.part(&digest, found.part, tested, validated);
-            let class = sorted.labels.partition_point(|label| *label < found.label);
+            let class = |label| sorted.labels.partition_point(|known| *known < label);
             sorted.parts[part as usize].push(Example {
                 name: found.name,
-                target: Target::Class(class),
+                target: found
+                    .label
+                    .map_or(Target::Pair, |label| Target::Class(class(label))),
                 digest,
                 content: found.content,
             });
@@ -174,15 +176,22 @@ impl Sorted {
                 "there is one class, \"{only}\": a classifier needs two"
             )));
         }
-        let unit = self.census.unit.trim_end_matches('s');
-        for (label, counts) in &self.census.classes {
-            for part in [Part::Train, Part::Test] {
+        let unit = match self.census.unit {
+            "series" => "series",
+            units => units.trim_end_matches('s'),
+        };
+        for part in [Part::Train, Part::Test] {
+            for (label, counts) in &self.census.classes {
                 if counts[part as usize] == 0 {
                     return Err(Error::data(format!(
                         "class \"{label}\" is empty: no {unit} of it is left to {}",
                         part.name()
                     )));
                 }
+            }
+            if self.census.size(part) == 0 {
+                let part = part.name();
+                return Err(Error::data(format!("no {unit} is left to {part}")));
             }
         }
         Ok(())
@@ -210,7 +219,10 @@ impl Census {
 
 /// Every label once, sorted.
 fn labels(found: &[Found]) -> Vec<String> {
-    let mut labels: Vec<String> = found.iter().map(|found| found.label.clone()).collect();
+    let mut labels: Vec<String> = found
+        .iter()
+        .filter_map(|found| found.label.clone())
+        .collect();
     labels.sort_unstable();
     labels.dedup();
     labels

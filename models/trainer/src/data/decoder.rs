@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use dunlin_protocol::{Datatype, NamedTensor, Tensor, TensorMetadata};
 use dunlin_transforms::{Files, InputSpec, Limits, Pipeline, Spec, Tokenizer};
+use serde_json::json;
 
 use super::source::Source;
 use super::{Content, Example};
@@ -89,7 +90,7 @@ impl Decoder {
         self.media
     }
 
-    /// What a network takes, a batch of one.
+    /// What a network takes: a batch of one, or of a pair's two.
     pub fn inputs(&self, example: &Example) -> Result<Vec<NamedTensor>> {
         let body = self.body(example)?;
         self.decode(&body).map_err(|error| {
@@ -108,6 +109,10 @@ impl Decoder {
             Content::Held(bytes, _) => Ok(bytes.clone()),
             Content::Stored(key) => self.source.read(key),
             Content::Rows(rows) => Ok(rows.concat().into()),
+            Content::Pair(pair, _) => {
+                let texts = pair.each_ref().map(|text| String::from_utf8_lossy(text));
+                Ok(json!({ "texts": texts }).to_string().into())
+            }
         }
     }
 
@@ -123,7 +128,7 @@ pub(super) fn floats(inputs: &[NamedTensor]) -> Result<Vec<f32>> {
     inputs[0].tensor.to_vec().map_err(unfit)
 }
 
-/// Batches of one become one batch; where a row is shorter than others, it ends with zeros.
+/// Batches become one batch; where an item is shorter than others, it ends with zeros.
 pub(crate) fn stack(rows: &[Vec<NamedTensor>]) -> Result<Vec<NamedTensor>> {
     let columns = rows.first().map_or(0, Vec::len);
     let column = |at: usize| {
@@ -140,15 +145,18 @@ pub(crate) fn stack(rows: &[Vec<NamedTensor>]) -> Result<Vec<NamedTensor>> {
 fn pad<T: dunlin_protocol::Element + Default>(
     tensors: &[&Tensor],
 ) -> Result<Tensor, dunlin_protocol::Error> {
-    let longest = tensors.iter().max_by_key(|tensor| tensor.len());
+    let size = |tensor: &Tensor| tensor.len() / tensor.shape()[0].max(1);
+    let longest = tensors.iter().max_by_key(|tensor| size(tensor));
     let mut shape = longest.map_or(Vec::new(), |tensor| tensor.shape().to_vec());
-    let length: usize = shape.iter().product();
-    let mut values = Vec::with_capacity(length * tensors.len());
+    shape[0] = tensors.iter().map(|tensor| tensor.shape()[0]).sum();
+    let length: usize = shape[1..].iter().product();
+    let mut values = Vec::with_capacity(shape[0] * length);
     for tensor in tensors {
-        values.extend_from_slice(&tensor.values::<T>()?);
-        values.resize(values.len() + length - tensor.len(), T::default());
+        for item in tensor.values::<T>()?.chunks(size(tensor).max(1)) {
+            values.extend_from_slice(item);
+            values.resize(values.len() + length - item.len(), T::default());
+        }
     }
-    shape[0] = tensors.len();
     Tensor::from_vec(shape, values)
 }
 

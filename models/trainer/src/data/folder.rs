@@ -29,7 +29,7 @@ pub(super) fn find(
         };
         found.push(Found {
             name: key.to_owned(),
-            label: label.to_owned(),
+            label: Some(label.to_owned()),
             part,
             content: Content::Stored(file.key.clone()),
         });

@@ -1,18 +1,22 @@
-//! Labelled pictures and texts, and series: found, checked, split, and fed to the training in batches.
+//! Labelled pictures, texts and series, pairs of texts, and series to be foretold: found, checked,
+//! split, and fed to the training in batches.
 //!
 //! [`Source::open`] lists what lies at a path or an `s3://` URL. [`Dataset::pictures`],
-//! [`Dataset::texts`] and [`Dataset::series`] read every example once, as serving would, and decide
+//! [`Dataset::texts`], [`Dataset::labelled_series`] and [`Dataset::series`] read every example once, as serving would, and decide
 //! which part it belongs to; [`Batches`] reads them again, epoch by epoch, on threads of its own.
 
 mod batches;
 mod census;
 mod dataset;
 mod decoder;
+mod file;
 mod folder;
 mod pictures;
 mod series;
 mod source;
 mod split;
+mod tables;
+mod task;
 mod texts;
 
 pub use batches::{Batch, Batches, Epoch};
@@ -21,10 +25,11 @@ pub use dataset::{Dataset, GatherOptions};
 pub use decoder::Decoder;
 pub(crate) use decoder::stack;
 pub use pictures::{Augment, IMAGE};
-pub use series::{Forecasting, SeriesOptions};
+pub use series::{Forecasting, LabelledSeriesOptions, SeriesOptions};
 pub use source::{Form, Source};
 pub use split::Split;
-pub use texts::{TextOptions, Words};
+pub use task::Task;
+pub use texts::{Beside, TextOptions, Words};
 
 use bytes::Bytes;
 use dunlin_registry::Digest;
@@ -89,13 +94,16 @@ pub enum Target {
         /// What the values of the season before would say.
         naive: Vec<f32>,
     },
+    /// Two vectors that are nearer to one another than to those of other pairs.
+    Pair,
 }
 
-/// A labelled example before anybody has looked at it.
+/// An example before anybody has looked at it.
 #[derive(Debug, Clone)]
 struct Found {
     name: String,
-    label: String,
+    /// Of a pair there is none.
+    label: Option<String>,
     /// The part that the data itself puts it in: not `Valid`, unless something there is named so.
     part: Option<Part>,
     content: Content,
@@ -110,4 +118,6 @@ enum Content {
     Stored(ObjectKey),
     /// Rows of a table: its first row, and the window.
     Rows([Bytes; 2]),
+    /// Two texts, and the digest of what both say.
+    Pair([Bytes; 2], Digest),
 }

@@ -9,11 +9,12 @@ use dunlin_storage::{ObjectKey, ObjectMeta, Store, StoreOptions};
 use flate2::read::GzDecoder;
 use tokio::runtime::Handle;
 
-use super::pictures;
+use super::file::File;
+use super::{pictures, tables};
 use crate::{Error, ErrorKind, Result};
 
 /// The largest file of a data set, packed or not.
-const FILE_LIMIT: u64 = 1 << 30;
+pub(super) const FILE_LIMIT: u64 = 1 << 30;
 
 /// The most files in a data set.
 const FILES_LIMIT: usize = 5_000_000;
@@ -29,7 +30,7 @@ pub enum Form {
     Cifar,
     /// A folder of texts for each class, parted as pictures are.
     Texts,
-    /// CSV or JSON lines, plain or `.gz`; one that is named `train`, `valid` or `test` is that part.
+    /// CSV, JSON lines (plain or `.gz`) or Parquet; one that is named `train`, `valid` or `test` is that part.
     Tables,
 }
 
@@ -60,7 +61,7 @@ impl Source {
     pub fn open(url: &str, mut options: StoreOptions, runtime: Handle) -> Result<Self> {
         options.get_limit = FILE_LIMIT;
         let (folder, only) = match url.rsplit_once('/') {
-            _ if !is_table(url) => (url, None),
+            _ if !tables::is_table(url) => (url, None),
             Some((folder, file)) => (folder, Some(file)),
             None => match url.strip_prefix("file:") {
                 Some(file) => ("file:.", Some(file)),
@@ -118,6 +119,21 @@ impl Source {
         &self.files
     }
 
+    /// Its tables.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &ObjectMeta> {
+        let is_table = |file: &&ObjectMeta| tables::is_table(file.key.as_str());
+        self.files.iter().filter(is_table)
+    }
+
+    /// A file, to be read piece by piece.
+    pub(super) fn file(&self, meta: &ObjectMeta) -> File {
+        File {
+            store: Arc::clone(&self.store),
+            runtime: self.runtime.clone(),
+            meta: meta.clone(),
+        }
+    }
+
     /// A file whole.
     pub(super) fn read(&self, key: &ObjectKey) -> Result<Bytes> {
         Ok(self.runtime.block_on(self.store.get(key))?.bytes)
@@ -153,11 +169,6 @@ impl Source {
     }
 }
 
-/// Whether a file holds rows of columns: CSV or JSON lines, maybe packed.
-pub(super) fn is_table(name: &str) -> bool {
-    matches!(ending(name), Some("csv" | "jsonl" | "ndjson"))
-}
-
 /// The ending of a file's name, but for that of packing.
 pub(super) fn ending(name: &str) -> Option<&str> {
     let name = name.strip_suffix(".gz").unwrap_or(name);
@@ -174,6 +185,20 @@ pub(super) fn label(names: &[String], class: u8) -> Result<String> {
         Error::data(format!(
             "there is a label {class}, and names for {count} classes: 0 to {}",
             count - 1
+        ))
+    })
+}
+
+/// The label of a row as the names of the classes have it: that name, or the name of that number.
+pub(super) fn known_label(names: &[String], label: String, place: &str) -> Result<String> {
+    if names.is_empty() || names.contains(&label) {
+        return Ok(label);
+    }
+    let number = label.parse::<usize>().ok();
+    number.and_then(|number| names.get(number)).cloned().ok_or_else(|| {
+        let last = names.len() - 1;
+        Error::data(format!(
+            "{place}: label \"{label}\" is out of range: labels.txt has no such name, and numbers are 0 to {last}"
         ))
     })
 }

@@ -1,10 +1,10 @@
-//! How a model did on the test part: as a classifier, or as one that foretells.
+//! How a model did on the test part: as one that names classes, that foretells, or that compares.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answers, ForecastMetrics, Forecasts, Interval, Metrics};
-use crate::data::{Dataset, Forecasting, Part, Target};
+use super::{Answers, ForecastMetrics, Forecasts, Interval, Metrics, Ranks, RetrievalMetrics};
+use crate::data::{Dataset, Forecasting, Part, Target, Task};
 
 /// How a model did.
 #[derive(Debug, Clone, Serialize)]
@@ -32,10 +32,18 @@ pub enum Evaluation {
         #[serde(skip)]
         forecasts: Forecasts,
     },
+    /// It tells which texts belong together.
+    Retrieval {
+        /// On the test part.
+        metrics: RetrievalMetrics,
+        /// Where each text of a pair finds the other.
+        #[serde(skip)]
+        ranks: Ranks,
+    },
 }
 
 /// The names of what is measured, and can be required.
-pub(super) const FIGURES: [&str; 12] = [
+pub(super) const FIGURES: [&str; 15] = [
     "accuracy",
     "top5",
     "precision",
@@ -48,16 +56,26 @@ pub(super) const FIGURES: [&str; 12] = [
     "rmse",
     "mase",
     "mae_to_naive",
+    "recall_at_1",
+    "recall_at_10",
+    "mrr",
 ];
 
 impl Evaluation {
     /// `outputs`: what the model gave for the test part.
     pub fn new(data: &Dataset, outputs: Vec<f32>) -> Self {
         let test = data.part(Part::Test);
+        if data.task == Task::SentenceSimilarity {
+            let ranks = Ranks::from_vectors(&outputs, test.len());
+            return Self::Retrieval {
+                metrics: ranks.measure(),
+                ranks,
+            };
+        }
         let Some(forecasting) = &data.forecasting else {
             let class = |target: &Target| match target {
                 Target::Class(class) => Some(*class),
-                Target::Values { .. } => None,
+                Target::Values { .. } | Target::Pair => None,
             };
             let truth = test.iter().filter_map(|example| class(&example.target));
             let answers = Answers::from_scores(outputs, truth.collect(), data.labels.len());
@@ -98,7 +116,7 @@ impl Evaluation {
     pub fn answers(&self) -> Option<&Answers> {
         match self {
             Self::Classes { answers, .. } => Some(answers),
-            Self::Forecast { .. } => None,
+            Self::Forecast { .. } | Self::Retrieval { .. } => None,
         }
     }
 
@@ -107,6 +125,7 @@ impl Evaluation {
         match self {
             Self::Classes { metrics, .. } => metrics.figures(),
             Self::Forecast { forecasts, .. } => forecasts.figures().to_vec(),
+            Self::Retrieval { ranks, .. } => ranks.figures().to_vec(),
         }
     }
 
@@ -123,6 +142,7 @@ impl Evaluation {
                 find(name, &answers.pick(examples).measure_some(curves).figures())
             }
             Self::Forecast { forecasts, .. } => find(name, &forecasts.pick(examples).figures()),
+            Self::Retrieval { ranks, .. } => find(name, &ranks.pick(examples).figures()),
         }
     }
 
@@ -131,6 +151,7 @@ impl Evaluation {
         match self {
             Self::Classes { metrics, .. } => metrics.count,
             Self::Forecast { metrics, .. } => metrics.count,
+            Self::Retrieval { metrics, .. } => metrics.count,
         }
     }
 
@@ -156,6 +177,11 @@ impl Evaluation {
                 add("mae_95", pair(&metrics.mae_interval));
                 add("rmse_95", pair(&metrics.rmse_interval));
                 add("mase_95", pair(&metrics.mase_interval));
+            }
+            Self::Retrieval { metrics, .. } => {
+                add("recall_at_1_95", pair(&metrics.recall_at_1_interval));
+                add("recall_at_10_95", pair(&metrics.recall_at_10_interval));
+                add("mrr_95", pair(&metrics.mrr_interval));
             }
         }
         all
@@ -187,6 +213,17 @@ impl Evaluation {
                 format!(
                     "MASE {:.3} (95 %: {low:.3} to {high:.3}), MAE {:.4} {unit}, RMSE {:.4} {unit}; naive: MAE {:.4} {unit}",
                     metrics.mase, metrics.mae, metrics.rmse, metrics.naive_mae
+                )
+            }
+            Self::Retrieval { metrics, .. } => {
+                let Interval { low, high } = metrics.recall_at_1_interval;
+                format!(
+                    "found first {:.2} % (95 %: {:.2} to {:.2}), among ten {:.2} %, MRR {:.4}",
+                    metrics.recall_at_1 * 100.0,
+                    low * 100.0,
+                    high * 100.0,
+                    metrics.recall_at_10 * 100.0,
+                    metrics.mrr
                 )
             }
         }

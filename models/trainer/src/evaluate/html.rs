@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{Evaluation, ForecastMetrics, Interval, Metrics, Report, Verdict, charts};
+use super::{
+    Evaluation, ForecastMetrics, Interval, Metrics, Report, RetrievalMetrics, Verdict, charts,
+};
 use crate::data::{Forecasting, Part};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}\
@@ -71,6 +73,14 @@ pub fn html(report: &Report, mistakes: &[Mistake]) -> String {
             let charts = charts::forecast(forecasts, forecasting) + &charts::by_step(metrics);
             let figures = figures(report, forecast_rows(metrics, forecasting));
             format!("{figures}<div class=\"charts\">{charts}{losses}</div>")
+        }
+        Evaluation::Retrieval { metrics, .. } => {
+            let accuracies = charts::accuracies(&report.history);
+            let figures = figures(report, retrieval_rows(metrics));
+            format!(
+                "{figures}<div class=\"charts\">{losses}{accuracies}</div><p>Accuracy here: the share of first \
+                 texts that find theirs, in training among those of a batch.</p>"
+            )
         }
     };
     format!(
@@ -178,6 +188,26 @@ fn forecast_rows(metrics: &ForecastMetrics, forecasting: &Forecasting) -> Vec<Ro
         (
             "MAE beside that of the naive forecast",
             format!("{:.4}", metrics.mae_to_naive),
+        ),
+    ]
+}
+
+fn retrieval_rows(metrics: &RetrievalMetrics) -> Vec<Row> {
+    let within = |value: f64, Interval { low, high }: &Interval| {
+        format!("{value:.4} (95 %: {low:.4} to {high:.4})")
+    };
+    vec![
+        (
+            "share that is found first (recall@1)",
+            within(metrics.recall_at_1, &metrics.recall_at_1_interval),
+        ),
+        (
+            "share that is found among the first ten (recall@10)",
+            within(metrics.recall_at_10, &metrics.recall_at_10_interval),
+        ),
+        (
+            "mean reciprocal rank (MRR)",
+            within(metrics.mrr, &metrics.mrr_interval),
         ),
     ]
 }

@@ -8,6 +8,7 @@ mod html;
 mod interval;
 mod metrics;
 mod report;
+mod retrieval;
 mod significance;
 
 pub use evaluation::Evaluation;
@@ -17,3 +18,5 @@ pub use html::{Mistake, Shown, html};
 pub use interval::Interval;
 pub use metrics::{Answers, Bin, ClassMetrics, Metrics};
 pub use report::Report;
+pub(crate) use retrieval::similarities;
+pub use retrieval::{Ranks, RetrievalMetrics};

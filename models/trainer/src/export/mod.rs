@@ -19,3 +19,4 @@ mod layers;
 mod sequence;
 
 pub use graph::{Graph, OPSET, Value};
+pub use sequence::States;

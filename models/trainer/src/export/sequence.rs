@@ -5,8 +5,18 @@ use burn::nn::attention::MultiHeadAttention;
 use burn::nn::transformer::{TransformerEncoder, TransformerEncoderLayer};
 use burn::nn::{Embedding, LayerNorm, Linear};
 use burn::tensor::Tensor;
+use tract_onnx::pb::AttributeProto;
 
 use super::graph::{Graph, Value, int, ints};
+
+/// Which states of a recurrent layer are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum States {
+    /// That after the last row: `[batch, width]`.
+    Last,
+    /// That after each row: `[batch, length, width]`.
+    Each,
+}
 
 impl Graph {
     /// `[batch, tokens]`, whole numbers, to `[batch, tokens, width]`.
@@ -125,34 +135,83 @@ impl Graph {
         self.node("Div", &[&sum, &count], Vec::new())
     }
 
-    /// `[batch, length, in]` to the state after the last row, `[batch, width]`. The gates stand side by
-    /// side: update, reset, new.
-    pub fn gru(&mut self, x: &Value, input: &Linear, hidden: &Linear) -> Value {
+    /// `[batch, length, in]` to states. The gates stand side by side: update, reset, new.
+    pub fn gru(&mut self, x: &Value, input: &Linear, hidden: &Linear, states: States) -> Value {
         let [width, _] = hidden.weight.dims();
-        let rows = self.node("Transpose", &[x], vec![ints("perm", [1, 0, 2])]);
-        let [of_input, of_hidden] = [input, hidden]
-            .map(|linear| self.weight::<3>(linear.weight.val().transpose().unsqueeze()));
+        let begin = self.nothing(x, width);
+        let reset = vec![int("linear_before_reset", 1)];
+        self.recurrent("GRU", x, [input, hidden], &[&begin], reset, states)
+    }
+
+    /// `[batch, length, in]` to states. The gates stand side by side: input, output, forget, new.
+    pub fn lstm(&mut self, x: &Value, input: &Linear, hidden: &Linear, states: States) -> Value {
+        let [width, _] = hidden.weight.dims();
+        let begin = self.nothing(x, width);
+        self.recurrent("LSTM", x, [input, hidden], &[&begin; 2], Vec::new(), states)
+    }
+
+    fn recurrent(
+        &mut self,
+        op: &str,
+        x: &Value,
+        layers: [&Linear; 2],
+        begin: &[&Value],
+        mut attributes: Vec<AttributeProto>,
+        states: States,
+    ) -> Value {
+        let [width, gates] = layers[1].weight.dims();
+        let [mut of_input, of_hidden] = layers.map(|linear| linear.weight.val());
+        let mut x = x.clone();
+        if of_input.dims()[0] == 1 {
+            // Of rows of one number the engine's GRU fails ("xw not contiguous"): there are two, the
+            // second without weight.
+            x = self.concat(&[&x, &x], 2);
+            of_input = Tensor::cat(vec![of_input.clone(), of_input.zeros_like()], 0);
+        }
+        let rows = self.node("Transpose", &[&x], vec![ints("perm", [1, 0, 2])]);
+        let [of_input, of_hidden] =
+            [of_input, of_hidden].map(|weight| self.weight::<3>(weight.transpose().unsqueeze()));
         let bias = |linear: &Linear| {
-            let none = || Tensor::zeros([3 * width], &linear.weight.val().device());
+            let none = || Tensor::zeros([gates], &linear.weight.val().device());
             linear.bias.as_ref().map_or_else(none, Param::val)
         };
-        let biases = Tensor::cat(vec![bias(input), bias(hidden)], 0);
-        let biases = self.weight::<2>(biases.unsqueeze());
-        // Without a state of its own to begin with, the engine does not know the batch's size.
+        let biases = self.weight::<2>(Tensor::cat(layers.map(bias).to_vec(), 0).unsqueeze());
+        let lengths = Value::absent();
+        let inputs = [&rows, &of_input, &of_hidden, &biases, &lengths];
+        let inputs: Vec<&Value> = inputs.into_iter().chain(begin.iter().copied()).collect();
+        attributes.push(int("hidden_size", width as i64));
+        match states {
+            States::Each => {
+                // `[length, 1, batch, width]`
+                let each = self.node(op, &inputs, attributes);
+                let one = self.whole(&[1]);
+                let each = self.node("Squeeze", &[&each, &one], Vec::new());
+                self.node("Transpose", &[&each], vec![ints("perm", [1, 0, 2])])
+            }
+            States::Last => {
+                let last = self.node_with_output(1, op, &inputs, attributes);
+                let zero = self.whole(&[0]);
+                self.node("Squeeze", &[&last, &zero], Vec::new())
+            }
+        }
+    }
+
+    /// The state to begin with, `[1, batch, width]`: without one, the engine does not know the batch's
+    /// size.
+    fn nothing(&mut self, x: &Value, width: usize) -> Value {
         let shape = self.node("Shape", &[x], Vec::new());
         let [zero, one] = [0, 1].map(|number| self.whole(&[number]));
         let batch = self.node("Slice", &[&shape, &zero, &one], Vec::new());
         let size = self.whole(&[width as i64]);
         let shape = self.node("Concat", &[&one, &batch, &size], vec![int("axis", 0)]);
         let nothing = self.number(0.0);
-        let begin = self.node("Expand", &[&nothing, &shape], Vec::new());
-        let absent = Value::absent();
-        let inputs = [&rows, &of_input, &of_hidden, &biases, &absent, &begin];
-        let attributes = vec![
-            int("hidden_size", width as i64),
-            int("linear_before_reset", 1),
-        ];
-        let last = self.node_with_output(1, "GRU", &inputs, attributes);
-        self.node("Squeeze", &[&last, &zero], Vec::new())
+        self.node("Expand", &[&nothing, &shape], Vec::new())
+    }
+
+    /// `[batch, length, width]` to `[batch, width]`: the mean over so many rows.
+    pub fn mean_of_rows(&mut self, x: &Value, length: usize) -> Value {
+        let one = self.whole(&[1]);
+        let sum = self.node("ReduceSum", &[x, &one], vec![int("keepdims", 0)]);
+        self.scale(&sum, 1.0 / length as f64)
     }
 }

@@ -13,7 +13,7 @@ use super::{Hyperparameters, Point};
 use crate::{Error, ErrorKind, Result};
 
 /// Begins every checkpoint; its last byte is the version of the format.
-const MAGIC: &[u8; 8] = b"dunlin\x0c\x02";
+const MAGIC: &[u8; 8] = b"dunlin\x0c\x03";
 
 /// Checkpoints that stay: a second one, in case the last is damaged.
 const KEPT: usize = 2;

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Augment;
+use crate::recipes::Cell;
 use crate::{Error, Result};
 
 /// How weights follow from gradients.
@@ -54,6 +55,8 @@ pub struct Hyperparameters {
     pub augment: Augment,
     /// Channels of the network's first convolution; all others follow from it.
     pub width: usize,
+    /// The kind of the recurrent layer, in networks that have one.
+    pub cell: Option<Cell>,
     /// Of all random numbers.
     pub seed: u64,
 }

@@ -34,8 +34,9 @@ pub struct Point {
 /// How well a network did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Of classes the cross-entropy, in nats; of values the mean absolute error, in deviations.
+    /// Of classes and pairs the cross-entropy, in nats; of values the mean absolute error, in deviations.
     pub loss: f64,
-    /// Share of right answers, 0 to 1; of values there is none.
+    /// Share of right answers, 0 to 1: classes, or texts that find the other of their pair; of values
+    /// there is none.
     pub accuracy: Option<f64>,
 }

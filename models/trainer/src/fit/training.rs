@@ -66,16 +66,17 @@ pub fn outputs<N: Network>(
     limit: usize,
     plan: &Plan,
 ) -> Result<Vec<f32>> {
-    let mut all = Vec::new();
-    let wanted = limit * data.outputs();
+    let (mut all, mut examples) = (Vec::new(), 0);
     for batch in Batches::plain(data, part, PLAIN_BATCH, plan.workers) {
-        if all.len() >= wanted {
+        if examples >= limit {
             break;
         }
-        let input = N::Input::on(&plan.device, &batch?.inputs)?;
+        let batch = batch?;
+        let input = N::Input::on(&plan.device, &batch.inputs)?;
         all.extend(numbers(network.forward(input))?);
+        examples += batch.targets.len();
     }
-    all.truncate(wanted);
+    all.truncate(all.len() / examples.max(1) * limit);
     Ok(all)
 }
 

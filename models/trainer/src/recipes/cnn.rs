@@ -7,7 +7,7 @@ use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::{Network, Shape};
+use super::{Network, Shape, outputs_of};
 use crate::export::{Graph, Value};
 
 /// Filters of each convolution, in widths: 32, 64 and 128 by default.
@@ -72,5 +72,9 @@ impl Network for Cnn {
         let x = graph.linear(&x, &self.dense);
         let x = graph.relu(&x);
         graph.linear(&x, &self.scores)
+    }
+
+    fn outputs(&self) -> usize {
+        outputs_of(&self.scores)
     }
 }

@@ -3,6 +3,7 @@
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use dunlin_protocol::{Element, NamedTensor};
 
+use crate::export::Value;
 use crate::{Error, ErrorKind, Result};
 
 /// What a network takes.
@@ -27,6 +28,23 @@ pub struct Tokens {
     pub ids: Tensor<2, Int>,
     /// The same shape: true where there is no token.
     pub padding: Tensor<2, Bool>,
+}
+
+impl Tokens {
+    /// `[batch, tokens, width]` to `[batch, width]`: the mean over what is no padding.
+    pub(super) fn mean(self, x: Tensor<3>) -> Tensor<2> {
+        let present: Tensor<3> = self.padding.bool_not().float().unsqueeze_dim(2);
+        let mean = (x * present.clone()).sum_dim(1) / present.sum_dim(1);
+        mean.flatten(1, 2)
+    }
+
+    /// Ids and mask, as a graph takes them.
+    pub(super) fn drawn(inputs: &[Value]) -> [&Value; 2] {
+        let [ids, mask] = inputs else {
+            panic!("tokens are two inputs, not {}", inputs.len());
+        };
+        [ids, mask]
+    }
 }
 
 impl Input for Tokens {

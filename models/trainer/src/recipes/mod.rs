@@ -1,35 +1,51 @@
 //! The recipes: networks, each with the defaults that it trains well with.
 
 mod cnn;
+mod embed;
+mod encoder;
 mod input;
+mod recurrent;
 mod resnet;
 mod rnn;
+mod sequences;
 mod transformer;
 
 use burn::module::Module;
+use burn::nn::Linear;
 use burn::tensor::Tensor;
 use clap::ValueEnum;
 
 pub use cnn::Cnn;
+pub use embed::Embed;
 pub use input::{Input, Tokens};
+pub use recurrent::Cell;
 pub use resnet::Resnet;
 pub use rnn::{Rnn, SeriesShape};
+pub use sequences::{LabelledSeriesShape, SeriesRnn, TextRnn};
 pub use transformer::{TextShape, Transformer};
 
-use crate::data::Augment;
+use crate::data::{Augment, Task};
 use crate::export::{Graph, Value};
 use crate::fit::{Hyperparameters, Optimizer};
 
-/// A network: from examples, side by side, to a score a class, or a value a step.
+/// A network: from examples, side by side, to a score a class, a value a step, or a vector.
 pub trait Network: Module + Clone + Send + 'static {
     /// What it takes.
     type Input: Input;
 
-    /// Examples to `[batch, classes]`, before any softmax, or to `[batch, steps]`, scaled.
+    /// Examples to `[batch, outputs]`: scores before any softmax; scaled values; a vector of meaning.
     fn forward(&self, input: Self::Input) -> Tensor<2>;
 
     /// The same as [`forward`](Self::forward), drawn into an ONNX graph.
     fn draw(&self, graph: &mut Graph, inputs: &[Value]) -> Value;
+
+    /// How many numbers come of an example.
+    fn outputs(&self) -> usize;
+}
+
+/// How many numbers a layer gives.
+fn outputs_of(layer: &Linear) -> usize {
+    layer.weight.dims()[1]
 }
 
 /// What a network for pictures is made for.
@@ -55,8 +71,10 @@ pub enum Recipe {
     Resnet,
     /// Texts: an encoder with attention, over tokens that it learns from the data
     Transformer,
-    /// Series: a GRU that says by how much the values of the season before will be wrong
+    /// Series: a GRU or LSTM that says by how much the values of the season before will be wrong. Or, with --task, classes of series or texts
     Rnn,
+    /// Pairs of texts: the transformer's encoder, which learns to bring together what belongs together
+    Embed,
 }
 
 impl Recipe {
@@ -67,6 +85,21 @@ impl Recipe {
             Self::Resnet => "resnet",
             Self::Transformer => "transformer",
             Self::Rnn => "rnn",
+            Self::Embed => "embed",
+        }
+    }
+
+    /// What it can learn, the usual task first.
+    pub fn tasks(self) -> &'static [Task] {
+        match self {
+            Self::Cnn | Self::Resnet => &[Task::ImageClassification],
+            Self::Transformer => &[Task::TextClassification],
+            Self::Rnn => &[
+                Task::Forecasting,
+                Task::SeriesClassification,
+                Task::TextClassification,
+            ],
+            Self::Embed => &[Task::SentenceSimilarity],
         }
     }
 
@@ -89,6 +122,7 @@ impl Recipe {
                 patience: None,
                 augment: Augment::NONE,
                 width: 32,
+                cell: None,
                 seed: 0,
             },
             Self::Resnet => Hyperparameters {
@@ -111,6 +145,7 @@ impl Recipe {
                     flip: false,
                 },
                 width: 16,
+                cell: None,
                 seed: 0,
             },
             Self::Transformer => Hyperparameters {
@@ -130,7 +165,16 @@ impl Recipe {
                 smoothing: 0.0,
                 augment: Augment::NONE,
                 width: 32,
+                cell: Some(Cell::Gru),
                 ..Self::Resnet.defaults()
+            },
+            // Each text of a batch is a wrong answer for all others: the larger it is, the more it teaches.
+            Self::Embed => Hyperparameters {
+                epochs: 10,
+                batch: 128,
+                smoothing: 0.0,
+                width: 64,
+                ..Self::Transformer.defaults()
             },
         }
     }

@@ -6,7 +6,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::{Network, Shape};
+use super::{Network, Shape, outputs_of};
 use crate::export::{Graph, Value};
 
 /// Channels of each stage, in widths: 32, 64 and 96 by default. The stem has one width.
@@ -58,6 +58,10 @@ impl Network for Resnet {
         let x = graph.global_average_pool(&x);
         let x = graph.flatten(&x);
         graph.linear(&x, &self.scores)
+    }
+
+    fn outputs(&self) -> usize {
+        outputs_of(&self.scores)
     }
 }
 

@@ -1,19 +1,18 @@
-//! A GRU for series (Cho et al., "Learning Phrase Representations using RNN Encoder–Decoder", 2014),
-//! with the reset gate after the product, as cuDNN and ONNX's `linear_before_reset` have it.
+//! A forecast of series.
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::{sigmoid, tanh};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::Network;
-use crate::export::{Graph, Value};
+use super::recurrent::{Cell, Recurrent};
+use crate::export::{Graph, States, Value};
 
-/// The naive forecast, which is the season before, and what a GRU adds to it. The GRU sees each value
-/// beside its distance from that of the season before.
+/// The naive forecast, which is the season before, and what a recurrent layer adds to it. The layer
+/// sees each value beside its distance from that of the season before.
 #[derive(Module, Debug)]
 pub struct Rnn {
-    gru: Gru,
+    layer: Recurrent,
     values: Linear,
     length: usize,
     target: usize,
@@ -41,9 +40,9 @@ pub struct SeriesShape {
 
 impl Rnn {
     /// Fresh weights, drawn from the device's random numbers.
-    pub fn new(shape: SeriesShape, width: usize, device: &Device) -> Self {
+    pub fn new(shape: SeriesShape, cell: Cell, width: usize, device: &Device) -> Self {
         Self {
-            gru: Gru::new(2 * shape.columns, width, device),
+            layer: Recurrent::new(cell, 2 * shape.columns, width, device),
             values: LinearConfig::new(width, shape.steps).init(device),
             length: shape.length,
             target: shape.target,
@@ -67,7 +66,7 @@ impl Network for Rnn {
         let now = series.clone().slice_dim(1, self.season..self.length);
         let before = series.clone().slice_dim(1, 0..self.length - self.season);
         let distance = (now.clone() - before).div_scalar(self.scale);
-        let state = self.gru.forward(Tensor::cat(vec![now, distance], 2));
+        let state = self.layer.last(Tensor::cat(vec![now, distance], 2));
         let added = self.values.forward(state).mul_scalar(self.scale);
         let rows = Tensor::<1, Int>::from_data(&self.naive_rows()[..], &series.device());
         let naive = series
@@ -83,7 +82,7 @@ impl Network for Rnn {
         let distance = graph.subtract(&now, &before);
         let distance = graph.scale(&distance, 1.0 / self.scale);
         let seen = graph.concat(&[&now, &distance], 2);
-        let state = self.gru.draw(graph, &seen);
+        let state = self.layer.draw(graph, &seen, States::Last);
         let added = graph.linear(&state, &self.values);
         let added = graph.scale(&added, self.scale);
         let naive = graph.slice(series, 2, self.target..self.target + 1);
@@ -91,52 +90,8 @@ impl Network for Rnn {
         let naive = graph.flatten(&naive);
         graph.add(&naive, &added)
     }
-}
 
-/// Gates side by side, in ONNX's order: update, reset, new.
-#[derive(Module, Debug)]
-struct Gru {
-    input: Linear,
-    hidden: Linear,
-}
-
-impl Gru {
-    /// Fresh weights.
-    fn new(before: usize, width: usize, device: &Device) -> Self {
-        Self {
-            input: LinearConfig::new(before, 3 * width).init(device),
-            hidden: LinearConfig::new(width, 3 * width).init(device),
-        }
-    }
-
-    /// `[batch, length, before]` to the state after the last row, `[batch, width]`.
-    fn forward(&self, series: Tensor<3>) -> Tensor<2> {
-        let [batch, length, _] = series.dims();
-        let [width, _] = self.hidden.weight.dims();
-        let device = series.device();
-        // What the rows have to say does not depend on the state: one product for all of them.
-        let rows = self.input.forward(series);
-        let mut state = Tensor::zeros([batch, width], &device);
-        for row in 0..length {
-            let row: Tensor<2> = rows.clone().slice_dim(1, row..row + 1).squeeze_dim(1);
-            let own = self.hidden.forward(state.clone());
-            let gates = sigmoid(
-                row.clone().slice_dim(1, 0..2 * width) + own.clone().slice_dim(1, 0..2 * width),
-            );
-            let update = gates.clone().slice_dim(1, 0..width);
-            let reset = gates.slice_dim(1, width..2 * width);
-            let new = tanh(
-                row.slice_dim(1, 2 * width..3 * width)
-                    + reset * own.slice_dim(1, 2 * width..3 * width),
-            );
-            // (1 - update) × new + update × state
-            state = new.clone() + update * (state - new);
-        }
-        state
-    }
-
-    /// The same, in ONNX's words.
-    fn draw(&self, graph: &mut Graph, series: &Value) -> Value {
-        graph.gru(series, &self.input, &self.hidden)
+    fn outputs(&self) -> usize {
+        self.steps
     }
 }

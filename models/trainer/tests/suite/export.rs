@@ -13,7 +13,8 @@ use dunlin_engine::{LoadOptions, Model};
 use dunlin_protocol::{Datatype, NamedTensor, Tensor as Served};
 use dunlin_trainer::export::{Graph, Value};
 use dunlin_trainer::recipes::{
-    Cnn, Input as _, Network, Resnet, Rnn, SeriesShape, Shape, TextShape, Tokens, Transformer,
+    Cell, Cnn, Embed, Input as _, LabelledSeriesShape, Network, Resnet, Rnn, SeriesRnn,
+    SeriesShape, Shape, TextRnn, TextShape, Tokens, Transformer,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -204,11 +205,10 @@ proptest! {
     }
 
     #[test]
-    fn transformers(batch in 1..4_usize, length in 2..40_usize, width in prop::sample::select(vec![8_usize, 16, 48]),
-                    vocabulary in 5..60_usize, classes in 2..6_usize, seed: u64) {
+    fn networks_of_texts(batch in 1..4_usize, length in 2..40_usize, width in prop::sample::select(vec![8_usize, 16, 48]),
+                         vocabulary in 5..60_usize, classes in 2..6_usize, seed: u64) {
         let device = Device::default();
         let shape = TextShape { vocabulary, length: length + 3, classes };
-        let network = Transformer::new(shape, width, &device);
         // Texts of different lengths: one fills the batch, the others end earlier.
         let ids: Vec<i64> = (0..batch * length).map(|at| ((seed >> (at % 50)) as usize % vocabulary) as i64).collect();
         let present = |at: usize| i64::from(at % length < length - (at / length) % length);
@@ -216,17 +216,38 @@ proptest! {
         let inputs = [("input_ids", ids), ("attention_mask", mask)].map(|(name, values): (&str, Vec<i64>)| {
             NamedTensor::new(name, Served::from_vec(vec![batch, length], values).expect("sound"))
         });
-        let computed = network.forward(Tokens::on(&device, &inputs).expect("tokens"));
-        compare_all("transformer", inputs.to_vec(), &computed, |graph, inputs| network.draw(graph, inputs))?;
+        compare_texts("transformer", &Transformer::new(shape, width, &device), &inputs)?;
+        compare_texts("embed", &Embed::new(shape, width, &device), &inputs)?;
+        compare_texts("gru_texts", &TextRnn::new(shape, Cell::Gru, width, &device), &inputs)?;
+        compare_texts("lstm_texts", &TextRnn::new(shape, Cell::Lstm, width, &device), &inputs)?;
     }
 
     #[test]
     fn recurrent_networks(batch in 1..4_usize, season in 1..5_usize, more in 1..20_usize, columns in 1..4_usize,
                           steps in 1..9_usize, width in 1..20_usize) {
         let device = Device::default();
-        let shape = SeriesShape { length: season + more, columns, target: columns - 1, steps, season, scale: 0.25 };
-        let network = Rnn::new(shape, width, &device);
-        let x = random([batch, season + more, columns], &device);
-        compare("rnn", &x, &network.forward(x.clone()), |graph, x| network.draw(graph, std::slice::from_ref(x)))?;
+        let length = season + more;
+        let foretold = SeriesShape { length, columns, target: columns - 1, steps, season, scale: 0.25 };
+        let named = LabelledSeriesShape { length, columns, classes: steps + 1 };
+        let x = random([batch, length, columns], &device);
+        for (name, cell) in [("gru", Cell::Gru), ("lstm", Cell::Lstm)] {
+            let network = Rnn::new(foretold, cell, width, &device);
+            let name_of = |what: &str| format!("{name}_{what}");
+            compare(&name_of("forecast"), &x, &network.forward(x.clone()), |graph, x| network.draw(graph, std::slice::from_ref(x)))?;
+            let network = SeriesRnn::new(named, cell, width, &device);
+            compare(&name_of("series"), &x, &network.forward(x.clone()), |graph, x| network.draw(graph, std::slice::from_ref(x)))?;
+        }
     }
+}
+
+fn compare_texts<N: Network<Input = Tokens>>(
+    name: &str,
+    network: &N,
+    inputs: &[NamedTensor],
+) -> Result<(), TestCaseError> {
+    let tokens = Tokens::on(&Device::default(), inputs).expect("tokens");
+    let computed = network.forward(tokens);
+    compare_all(name, inputs.to_vec(), &computed, |graph, inputs| {
+        network.draw(graph, inputs)
+    })
 }

@@ -4,6 +4,8 @@ mod data;
 mod export;
 mod gates;
 mod interrupted;
+mod labelled;
+mod parquet;
 mod pictures;
 mod road;
 mod sagemaker;

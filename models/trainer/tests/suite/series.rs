@@ -62,6 +62,25 @@ fn parts_follow_one_another_in_time() {
     };
     assert!((values[0] - next[23]).abs() < 1e-6 && (naive[0] - window[16]).abs() < 1e-6);
 
+    // The same in JSON lines.
+    let table = csv(1000);
+    let lines = table.lines().skip(1).map(|line| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [date, temp, wind] = cells[..] else {
+            panic!("three cells");
+        };
+        format!("{{\"date\": \"{date}\", \"temp\": {temp}, \"wind\": {wind}}}\n")
+    });
+    let lines: String = lines.collect();
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("all.jsonl"), lines).unwrap();
+    let same = gather(other.path(), &series_options()).unwrap();
+    for part in Part::ALL {
+        let targets = data.part(part).iter().map(|example| &example.target);
+        let others = same.part(part).iter().map(|example| &example.target);
+        assert!(targets.eq(others), "{}", part.name());
+    }
+
     // Two columns that hold numbers, if nobody names one.
     let all = SeriesOptions {
         columns: Vec::new(),

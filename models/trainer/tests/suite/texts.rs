@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use dunlin_trainer::data::{Dataset, GatherOptions, Part, TextOptions, Words};
+use dunlin_trainer::data::{Beside, Dataset, GatherOptions, Part, TextOptions, Words};
 use dunlin_trainer::{ErrorKind, Result};
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::{options, source};
+use crate::parquet::{self, Column};
 use crate::trainer::Trainer;
 
 const WORDS: [[&str; 6]; 2] = [
@@ -47,7 +48,7 @@ fn csv(texts: &[(String, &str)]) -> String {
 fn text_options() -> TextOptions {
     TextOptions {
         text: "text".to_owned(),
-        label: "label".to_owned(),
+        beside: Beside::Label("label".to_owned()),
         max_tokens: 16,
         words: Words::Learned(340),
     }
@@ -58,11 +59,11 @@ fn gather(folder: &Path, options: &GatherOptions) -> Result<Dataset> {
 }
 
 #[test]
-fn the_three_forms_hold_the_same() {
+fn all_forms_hold_the_same() {
     let texts = texts(120);
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
-    for name in ["csv", "json", "folders"] {
+    for name in ["csv", "json", "parquet", "folders"] {
         fs::create_dir(place(name)).unwrap();
     }
     fs::write(place("csv/all.csv"), csv(&texts)).unwrap();
@@ -71,12 +72,20 @@ fn the_three_forms_hold_the_same() {
         .map(|(text, label)| serde_json::json!({ "text": text, "label": label }));
     let lines: Vec<String> = lines.map(|line| line.to_string()).collect();
     fs::write(place("json/all.jsonl"), lines.join("\n")).unwrap();
+    let column = |of: fn(&(String, &str)) -> String| Column::Texts(texts.iter().map(of).collect());
+    // A column that nobody asked for stands first.
+    let columns = [
+        ("number", Column::Numbers(vec![0.5; texts.len()])),
+        ("label", column(|(_, label)| (*label).to_owned())),
+        ("text", column(|(text, _)| text.clone())),
+    ];
+    parquet::write(&place("parquet/all.parquet"), &columns);
     for (number, (text, label)) in texts.iter().enumerate() {
         let class = place("folders").join(label);
         fs::create_dir_all(&class).unwrap();
         fs::write(class.join(format!("{number:03}.txt")), text).unwrap();
     }
-    let parted = ["csv/all.csv", "json", "folders"].map(|name| {
+    let parted = ["csv/all.csv", "json", "parquet", "folders"].map(|name| {
         let data = gather(&place(name), &options()).unwrap();
         assert_eq!(data.labels, ["ham", "spam"], "{name}");
         assert_eq!(data.census.parts.iter().sum::<usize>(), 120, "{name}");
@@ -86,7 +95,7 @@ fn the_three_forms_hold_the_same() {
         assert!(digests.len() > 12, "{name}");
         digests
     });
-    assert!(parted[0] == parted[1] && parted[1] == parted[2]);
+    assert!(parted.iter().all(|part| *part == parted[0]));
 
     // The same texts make the same tokens, and so the same digest.
     let tokens = || gather(&place("csv"), &options()).unwrap();
@@ -166,7 +175,7 @@ fn data_that_teaches_nothing_is_refused_with_the_reason() {
         (
             "all.csv",
             "text,label\n".to_owned(),
-            "no row with a text and a label",
+            "no row with a \"text\" and a \"label\"",
         ),
         (
             "labels.txt",
@@ -186,9 +195,17 @@ fn data_that_teaches_nothing_is_refused_with_the_reason() {
 
 #[test]
 fn a_model_of_texts_is_trained_and_published() {
+    for recipe in [
+        &["transformer"][..],
+        &["rnn", "--task", "text-classification", "--cell", "gru"],
+    ] {
+        train_and_publish(recipe);
+    }
+}
+
+fn train_and_publish(recipe: &[&str]) {
     let trainer = Trainer::with_file("all.csv", &csv(&texts(400)));
     let training = [
-        "transformer",
         "--epochs",
         "4",
         "--width",
@@ -199,7 +216,8 @@ fn a_model_of_texts_is_trained_and_published() {
         "400",
     ];
     let options = [
-        &training[..],
+        recipe,
+        &training,
         &[
             "--publish",
             "mails",
@@ -231,5 +249,137 @@ fn a_model_of_texts_is_trained_and_published() {
         "test_texts = ",
     ] {
         assert!(toml.contains(line), "{line}: {toml}");
+    }
+}
+
+/// Three words, and the same in another language and another order; no two are alike.
+fn pairs(count: usize) -> String {
+    let colors = [
+        "red rot",
+        "green grün",
+        "blue blau",
+        "white weiß",
+        "black schwarz",
+        "grey grau",
+    ];
+    let things = [
+        "house haus",
+        "tree baum",
+        "car auto",
+        "dog hund",
+        "cat katze",
+        "river fluss",
+    ];
+    let ends = [
+        "runs rennt",
+        "falls fällt",
+        "sings singt",
+        "waits wartet",
+        "grows wächst",
+        "stands steht",
+    ];
+    let line = |at: usize| {
+        let words = [colors[at % 6], things[at / 6 % 6], ends[at / 36 % 6]];
+        let [color, thing, end] = words.map(|words| words.split_once(' ').unwrap());
+        let question = format!("the {} {} {} {}", color.0, thing.0, end.0, at / 216);
+        let answer = format!("{} ist das und {} {} {}", color.1, end.1, thing.1, at / 216);
+        serde_json::json!({ "question": question, "answer": answer }).to_string() + "\n"
+    };
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn meanings_are_learned_and_published() {
+    let trainer = Trainer::with_file("all.jsonl", &pairs(432));
+    let training = [
+        "embed",
+        "--text",
+        "question",
+        "--pair",
+        "answer",
+        "--epochs",
+        "12",
+        "--batch",
+        "32",
+        "--width",
+        "32",
+        "--max-tokens",
+        "32",
+        "--vocabulary",
+        "400",
+    ];
+    let publish = |gate| {
+        let publish = ["--publish", "search", "--store", "file:store", "--require"];
+        [&training[..], &publish, &[gate]].concat()
+    };
+    let output = trainer.run(&publish("recall_at_1>=1.01"), 8);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("recall_at_1 is"), "{text}");
+    let output = trainer.run(&publish("recall_at_1>=0.5"), 0);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("published search@1") && text.contains("MRR"),
+        "{text}"
+    );
+    let folder = trainer.path("runs/search/model");
+    for name in ["model.onnx", "tokenizer.json", "examples/pair-1.json"] {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    assert!(!folder.join("labels.txt").exists());
+    let toml = fs::read_to_string(folder.join("model.toml")).unwrap();
+    for line in [
+        "task = \"sentence-similarity\"",
+        "kind = \"text\"",
+        "kind = \"embedding\"",
+        "normalize = true",
+        "recall_at_1_95 = ",
+        "mrr = ",
+        "test_pairs = ",
+    ] {
+        assert!(toml.contains(line), "{line}: {toml}");
+    }
+}
+
+#[test]
+fn pairs_without_a_half_are_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("all.jsonl");
+    let gather = |file: String| {
+        fs::write(&place, file).unwrap();
+        let options = TextOptions {
+            text: "question".to_owned(),
+            beside: Beside::Pair("answer".to_owned()),
+            ..text_options()
+        };
+        Dataset::texts(
+            source(folder.path()).unwrap(),
+            &crate::data::options(),
+            &options,
+        )
+    };
+    let lines = "{\"question\": \"a\", \"answer\": \" \"}\n{\"question\": \"a\"}\n[]\n";
+    let data = gather(pairs(100) + lines).unwrap();
+    assert_eq!(data.census.parts.iter().sum::<usize>(), 100);
+    let listed = data.census.damaged_files.join("\n");
+    for why in [
+        "all.jsonl:101: it is empty",
+        "all.jsonl:102: it has no \"answer\"",
+        "all.jsonl:103: it is no JSON object",
+    ] {
+        assert!(listed.contains(why), "{why}: {listed}");
+    }
+    // A pair is two texts for the network, one after the other.
+    let inputs = data.decoder.inputs(&data.part(Part::Test)[0]).unwrap();
+    assert_eq!(inputs[0].tensor.shape()[0], 2);
+    for (file, want) in [
+        (pairs(1), "no pair is left to"),
+        (
+            "[]\n".to_owned(),
+            "no row with a \"question\" and a \"answer\"",
+        ),
+    ] {
+        let error = gather(file).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert!(error.to_string().contains(want), "{want}: {error}");
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn find(source: &Source) -> Result<Vec<Found>> {
                 .collect();
             found.push(Found {
                 name: format!("{key}[{at}]"),
-                label: label(&names, class)?,
+                label: Some(label(&names, class)?),
                 part: Some(part),
                 content: Content::Held(
                     png(&pixels, [SIDE, SIDE], ExtendedColorType::Rgb8)?,

@@ -58,7 +58,7 @@ pub(super) fn find(source: &Source) -> Result<Vec<Found>> {
             let file = png(pixels, [height, width], ExtendedColorType::L8)?;
             found.push(Found {
                 name: format!("{images_name}[{at}]"),
-                label: label(&names, *class)?,
+                label: Some(label(&names, *class)?),
                 part: Some(part),
                 content: Content::Held(file, Digest::of(pixels)),
             });

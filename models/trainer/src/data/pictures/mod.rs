@@ -20,7 +20,7 @@ use moments::Moments;
 use super::dataset::{Look, Sorted};
 use super::decoder::floats;
 use super::folder;
-use super::{Census, Content, Dataset, Decoder, Form, Found, GatherOptions, Part, Source};
+use super::{Census, Content, Dataset, Decoder, Form, Found, GatherOptions, Part, Source, Task};
 use crate::recipes::Shape;
 use crate::{Error, ErrorKind, Result};
 
@@ -93,7 +93,7 @@ impl Dataset {
         let (mean, std) = Moments::sum(train.map(|example| &of[&example.digest]))
             .normalization(shape[1] * shape[2]);
         let decoder = decoder.normalized(&mean, &std)?;
-        Ok(Self::new(parts, decoder))
+        Ok(Self::new(Task::ImageClassification, parts, decoder))
     }
 
     /// What a network for these pictures must take and give.
@@ -195,7 +195,7 @@ fn probe(source: &Source, found: &[Found], size: Option<[usize; 2]>) -> Result<[
         let file = match &found.content {
             Content::Held(file, _) => file.clone(),
             Content::Stored(key) => source.read(key)?,
-            Content::Rows(_) => continue,
+            Content::Rows(_) | Content::Pair(..) => continue,
         };
         let reader = image::ImageReader::new(std::io::Cursor::new(&file)).with_guessed_format();
         let Ok(Ok(decoder)) = reader.map(image::ImageReader::into_decoder) else {

@@ -5,17 +5,25 @@
 //! window may reach back into the part before, as it will when it is served; what it should foretell
 //! lies in its own part.
 
+mod labelled;
 mod table;
 
+pub use labelled::LabelledSeriesOptions;
+
+use bytes::Bytes;
 use dunlin_protocol::{Datatype, TensorMetadata};
 use dunlin_registry::Digest;
+use dunlin_storage::ObjectMeta;
 use dunlin_transforms::{InputSpec, PerChannel, SeriesSpec};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::dataset::Sorted;
 use super::source::ending;
+use super::tables::Column;
 use super::{
-    Census, Content, Dataset, Decoder, Example, Form, GatherOptions, Part, Source, Target,
+    Census, Content, Dataset, Decoder, Example, Form, GatherOptions, Part, Source, Target, Task,
+    tables,
 };
 use crate::recipes::SeriesShape;
 use crate::{Error, Result};
@@ -77,27 +85,26 @@ impl Dataset {
             source: format!("{}, {}", source.url(), Form::Tables),
             ..Census::default()
         };
-        let mut tables: Vec<Table> = Vec::new();
-        for file in source.files() {
-            let key = file.key.as_str();
-            if ending(key) == Some("csv") {
-                let bytes = source.read_unpacked(&file.key)?;
-                let columns = tables
-                    .first()
-                    .map_or(&series.columns, |first| &first.columns);
-                let table = Table::read(key, &bytes, columns, &mut census)?;
-                tables.push(table);
-            }
+        let mut all: Vec<Table> = Vec::new();
+        for file in source.tables() {
+            let bytes = csv_of(&source, file)?;
+            let columns = all.first().map_or(&series.columns, |first| &first.columns);
+            all.push(Table::read(
+                file.key.as_str(),
+                &bytes,
+                columns,
+                &mut census,
+            )?);
         }
-        let Some(first) = tables.first() else {
-            return Err(Error::data(format!("{} holds no CSV file", source.url())));
+        let Some(first) = all.first() else {
+            return Err(Error::data(format!("{} holds no table", source.url())));
         };
-        let rows = tables.iter().map(|table| table.rows.len()).sum();
+        let rows = all.iter().map(|table| table.rows.len()).sum();
         census.check_damage(rows, "rows", options)?;
         let columns = first.columns.clone();
-        let ranges: Vec<[usize; 4]> = tables.iter().map(|table| ranges(table, options)).collect();
+        let ranges: Vec<[usize; 4]> = all.iter().map(|table| ranges(table, options)).collect();
         let training = |column: usize| {
-            let each = tables.iter().zip(&ranges);
+            let each = all.iter().zip(&ranges);
             each.map(move |(table, range)| &table.rows[range[0]..range[1]])
                 .flat_map(move |rows| rows.iter().map(move |row| row.values[column]))
                 .filter(|value| value.is_finite())
@@ -110,7 +117,7 @@ impl Dataset {
             census,
             ..Sorted::default()
         };
-        for (table, range) in tables.iter().zip(&ranges) {
+        for (table, range) in all.iter().zip(&ranges) {
             for part in Part::ALL {
                 let rows = range[part as usize]..range[part as usize + 1];
                 let examples = &mut parts.parts[part as usize];
@@ -129,8 +136,14 @@ impl Dataset {
                 )));
             }
         }
-        let decoder = Decoder::series(source, &forecasting, &mean, &std)?;
-        let mut data = Self::new(parts, decoder);
+        let decoder = Decoder::series(
+            source,
+            &forecasting.columns,
+            forecasting.length,
+            &mean,
+            &std,
+        )?;
+        let mut data = Self::new(Task::Forecasting, parts, decoder);
         data.forecasting = Some(forecasting);
         Ok(data)
     }
@@ -153,6 +166,39 @@ impl Dataset {
             },
         })
     }
+}
+
+////// A table as CSV: windows are slices of it.
+fn csv_of(source: &Source, file: &ObjectMeta) -> Result<Bytes> {
+    if ending(file.key.as_str()) == Some("csv") {
+        return source.read_unpacked(&file.key);
+    }
+    let names = tables::names(source, file)?;
+    let wanted: Vec<Column<'_>> = names
+        .iter()
+        .map(|name| Column {
+            name,
+            option: "--columns",
+        })
+        .collect();
+    let unwritten =
+        |error: csv::Error| Error::data(format!("{} can't be kept", file.key)).because(error);
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(&names).map_err(unwritten)?;
+    for row in tables::rows(source, file, &wanted)? {
+        // A row that can't be read is one without numbers.
+        let cells = row?
+            .cells
+            .unwrap_or_else(|_| vec![Value::Null; names.len()]);
+        let texts = cells
+            .iter()
+            .map(|cell| tables::text(cell, "").unwrap_or_default());
+        table.write_record(texts).map_err(unwritten)?;
+    }
+    let bytes = table
+        .into_inner()
+        .map_err(|error| unwritten(error.into_error().into()))?;
+    Ok(bytes.into())
 }
 
 /// The rows at which the parts of a table begin, and its end.
@@ -273,24 +319,30 @@ fn moments(values: impl Iterator<Item = f64>) -> (f64, f64) {
 fn seasonal(examples: &[Example]) -> f64 {
     let distances = examples.iter().filter_map(|example| match &example.target {
         Target::Values { values, naive } => Some(f64::from((values[0] - naive[0]).abs())),
-        Target::Class(_) => None,
+        Target::Class(_) | Target::Pair => None,
     });
     distances.sum::<f64>() / examples.len().max(1) as f64
 }
 
 impl Decoder {
-    fn series(source: Source, forecast: &Forecasting, mean: &[f64], std: &[f64]) -> Result<Self> {
+    fn series(
+        source: Source,
+        columns: &[String],
+        length: usize,
+        mean: &[f64],
+        std: &[f64],
+    ) -> Result<Self> {
         let spec = InputSpec::Series(SeriesSpec {
             tensor: Some(SERIES.to_owned()),
-            columns: Some(forecast.columns.clone()),
-            length: Some(forecast.length),
+            columns: Some(columns.to_vec()),
+            length: Some(length),
             mean: Some(PerChannel::Each(mean.to_vec())),
             std: Some(PerChannel::Each(std.to_vec())),
         });
         let input = TensorMetadata {
             name: SERIES.to_owned(),
             datatype: Datatype::Fp32,
-            shape: vec![-1, forecast.length as i64, forecast.columns.len() as i64],
+            shape: vec![-1, length as i64, columns.len() as i64],
         };
         Self::new(source, spec, vec![input], Some("text/csv"), None)
     }

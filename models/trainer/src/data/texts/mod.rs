@@ -1,4 +1,4 @@
-//! Labelled texts.
+//! Labelled texts, and pairs of texts that belong together.
 
 mod tables;
 mod vocabulary;
@@ -10,9 +10,9 @@ use dunlin_transforms::{InputSpec, Limits, TextSpec, Tokenizer};
 use rayon::prelude::*;
 
 use super::dataset::{Look, Sorted};
-use super::source::is_table;
 use super::{
-    Census, Content, Dataset, Decoder, Example, Form, Found, GatherOptions, Part, Source, folder,
+    Census, Content, Dataset, Decoder, Example, Form, Found, GatherOptions, Part, Source, Task,
+    folder,
 };
 use crate::recipes::TextShape;
 use crate::{Error, Result};
@@ -25,12 +25,21 @@ pub(crate) const INPUTS: [&str; 2] = ["input_ids", "attention_mask"];
 pub struct TextOptions {
     /// The column of the texts.
     pub text: String,
-    /// The column of the labels.
-    pub label: String,
+    /// What stands beside it.
+    pub beside: Beside,
     /// Tokens after which a text is cut.
     pub max_tokens: usize,
     /// Where the tokens come from.
     pub words: Words,
+}
+
+/// What stands beside a text, by the name of its column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beside {
+    /// Its label: classes are learned.
+    Label(String),
+    /// A text that belongs to it: meanings are learned.
+    Pair(String),
 }
 
 /// Where tokens come from.
@@ -46,13 +55,14 @@ impl Dataset {
     /// Reads every text once: leaves out those that are damaged, and copies of what is held out;
     /// learns tokens from the training part.
     pub fn texts(source: Source, options: &GatherOptions, texts: &TextOptions) -> Result<Self> {
-        let tables = source
-            .files()
-            .iter()
-            .any(|file| is_table(file.key.as_str()));
+        let (task, unit) = match texts.beside {
+            Beside::Label(_) => (Task::TextClassification, "texts"),
+            Beside::Pair(_) => (Task::SentenceSimilarity, "pairs"),
+        };
+        let tables = task == Task::SentenceSimilarity || source.tables().next().is_some();
         let form = if tables { Form::Tables } else { Form::Texts };
         let mut census = Census {
-            unit: "texts",
+            unit,
             source: format!("{}, {form}", source.url()),
             ..Census::default()
         };
@@ -71,32 +81,41 @@ impl Dataset {
         // Other tokens make another network.
         let all = [parts.census.digest.as_bytes(), &tokenizer].concat();
         parts.census.digest = Digest::of(&all).hex();
-        let decoder = Decoder::texts(source, &tokenizer, texts.max_tokens)?;
-        let mut data = Self::new(parts, decoder);
+        // A pair comes as a list of two, as a client would ask for both.
+        let media = match texts.beside {
+            Beside::Label(_) => "text/plain",
+            Beside::Pair(_) => "application/json",
+        };
+        let decoder = Decoder::texts(source, &tokenizer, texts.max_tokens, media)?;
+        let mut data = Self::new(task, parts, decoder);
         data.files = vec![(TextSpec::TOKENIZER.to_owned(), tokenizer)];
         Ok(data)
     }
 
     /// What a network for these texts must take and give.
     pub fn text_shape(&self) -> Result<TextShape> {
-        let [vocabulary, length, classes] = self.sizes()[..] else {
+        let [vocabulary, length] = self.decoder.sizes()[..] else {
             return Err(Error::data("these are no texts"));
         };
         Ok(TextShape {
             vocabulary,
             length,
-            classes,
+            classes: self.labels.len(),
         })
     }
 }
 
 impl Example {
-    /// The text, if it is one.
-    pub(crate) fn text(&self) -> Option<&str> {
-        match &self.content {
-            Content::Held(text, _) => std::str::from_utf8(text).ok(),
-            _ => None,
-        }
+    /// Its texts: one, or a pair.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        let texts = match &self.content {
+            Content::Held(text, _) => std::slice::from_ref(text),
+            Content::Pair(pair, _) => &pair[..],
+            _ => &[],
+        };
+        texts
+            .iter()
+            .filter_map(|text| std::str::from_utf8(text).ok())
     }
 }
 
@@ -116,30 +135,56 @@ fn read(source: &Source, found: Vec<Found>) -> Result<Vec<Found>> {
     found.into_par_iter().map(hold).collect()
 }
 
-/// A text, and the digest of what it says: copies may differ in case and white space.
+/// A text, and the digest of what it says.
 fn held(text: Bytes) -> Content {
-    let said = String::from_utf8_lossy(&text).to_lowercase();
+    let digest = said(&text);
+    Content::Held(text, digest)
+}
+
+/// Two texts, and the digest of what both say.
+fn held_pair(pair: [Bytes; 2]) -> Content {
+    let both = pair.each_ref().map(|text| *said(text).as_bytes());
+    Content::Pair(pair, Digest::of(both.as_flattened()))
+}
+
+/// Of copies: they may differ in case and white space.
+fn said(text: &[u8]) -> Digest {
+    let said = String::from_utf8_lossy(text).to_lowercase();
     let words: Vec<&str> = said.split_whitespace().collect();
-    Content::Held(text, Digest::of(words.join(" ").as_bytes()))
+    Digest::of(words.join(" ").as_bytes())
 }
 
 fn look(found: &Found) -> Look {
-    let Content::Held(text, digest) = &found.content else {
-        return Look::Damaged("it is no text".to_owned());
+    let (texts, digest) = match &found.content {
+        Content::Held(text, digest) => (std::slice::from_ref(text), digest),
+        Content::Pair(pair, digest) => (&pair[..], digest),
+        _ => return Look::Damaged("it is no text".to_owned()),
     };
     let limit = Limits::default().text_bytes;
-    match std::str::from_utf8(text) {
-        Err(error) => Look::Damaged(format!("it is not UTF-8, at byte {}", error.valid_up_to())),
-        Ok(text) if text.trim().is_empty() => Look::Damaged("it is empty".to_owned()),
-        Ok(text) if text.len() > limit => {
-            Look::Damaged(format!("it has {} bytes; the limit is {limit}", text.len()))
-        }
-        Ok(_) => Look::Sound(*digest),
+    let bytes: usize = texts.iter().map(Bytes::len).sum();
+    if bytes > limit {
+        return Look::Damaged(format!("it has {bytes} bytes; the limit is {limit}"));
     }
+    for text in texts {
+        match std::str::from_utf8(text) {
+            Err(error) => {
+                let at = error.valid_up_to();
+                return Look::Damaged(format!("it is not UTF-8, at byte {at}"));
+            }
+            Ok(text) if text.trim().is_empty() => return Look::Damaged("it is empty".to_owned()),
+            Ok(_) => {}
+        }
+    }
+    Look::Sound(*digest)
 }
 
 impl Decoder {
-    fn texts(source: Source, tokenizer: &Bytes, max_tokens: usize) -> Result<Self> {
+    fn texts(
+        source: Source,
+        tokenizer: &Bytes,
+        max_tokens: usize,
+        media: &'static str,
+    ) -> Result<Self> {
         let spec = InputSpec::Text(TextSpec {
             tokenizer: Some(TextSpec::TOKENIZER.to_owned()),
             max_tokens: Some(max_tokens),
@@ -152,7 +197,6 @@ impl Decoder {
         });
         let tokenizer = Tokenizer::parse(tokenizer)
             .map_err(|error| Error::usage(error.to_string()).because(error))?;
-        let media = Some("text/plain");
-        Self::new(source, spec, inputs.to_vec(), media, Some(tokenizer))
+        Self::new(source, spec, inputs.to_vec(), Some(media), Some(tokenizer))
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn learn(texts: &[Example], size: usize) -> Result<Bytes> {
             "--vocabulary must be at least {LEAST}"
         )));
     }
-    let texts = texts.iter().filter_map(Example::text);
+    let texts = texts.iter().flat_map(Example::texts);
     let file = train(texts, size).map_err(|error| {
         Error::new(ErrorKind::Failed, "no tokenizer can be learned").because(error)
     })?;
