@@ -1,12 +1,13 @@
 //! What each kernel reaches on the layers of two networks, beside the peaks of this core.
 //!
 //! `cargo run --release -p dunlin-kernels --example roofline [-- avx2]`: one line a layer: its time, GFLOP/s, and the
-//! share of the bound that binds (arithmetic, or memory traffic where the layer's tensors exceed the caches).
+//! share of the bound that binds (the direct way's arithmetic, or memory traffic where the layer's tensors exceed the
+//! caches). Of a layer that Winograd's algorithm can do, a second line, and the faster one counts.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use dunlin_kernels::{Activation, Conv, Depthwise, Isa, Operands, Window};
+use dunlin_kernels::{Activation, Conv, Depthwise, Isa, Method, Operands, Window};
 
 /// Kernel size, stride, channels in and out, input size, and how often the network has it. Depthwise has no `outputs`.
 type Layer = (usize, usize, usize, Option<usize>, usize, usize);
@@ -91,19 +92,24 @@ fn main() {
         ("EfficientNet-Lite0", EFFICIENTNET_LITE0),
     ] {
         println!(
-            "\n{name}\n{:<34}{:>9}{:>9}{:>8}",
+            "\n{name}\n{:<40}{:>9}{:>9}{:>8}",
             "layer", "µs", "GFLOP/s", "bound"
         );
         let mut total = 0.0;
         for layer in layers {
-            total += measure(isa, layer, flops, bytes) * layer.5 as f64;
+            let measure = |method| measure(isa, layer, method, flops, bytes);
+            let mut seconds = measure(Method::Direct).expect("any convolution");
+            if let Some(winograd) = measure(Method::Winograd) {
+                seconds = seconds.min(winograd);
+            }
+            total += seconds * layer.5 as f64;
         }
         println!("all convolutions: {:.2} ms", total * 1e3);
     }
 }
 
-/// Prints a layer's line and gives its seconds.
-fn measure(isa: Isa, layer: &Layer, flops: f64, bytes: f64) -> f64 {
+/// Prints a layer's line and gives its seconds, where it can be done so.
+fn measure(isa: Isa, layer: &Layer, method: Method, flops: f64, bytes: f64) -> Option<f64> {
     let &(kernel, stride, inputs, outputs, size, times) = layer;
     let window = Window::square(kernel).stride(stride).pad(kernel / 2);
     let size = [size; 2];
@@ -120,14 +126,18 @@ fn measure(isa: Isa, layer: &Layer, flops: f64, bytes: f64) -> f64 {
             dense_input: inputs == 3,
             activation,
         };
+        if !conv.allows(method) {
+            return None;
+        }
         let input = vec![0.5; conv.input_len(isa)];
         let weights = vec![0.25; conv.weights_len(isa)];
         let bias = vec![0.1; isa.blocks(outputs) * isa.lanes()];
         let mut output = vec![0.0; conv.output_len(isa)];
-        let mut scratch = vec![0.0; conv.scratch_len(isa)];
+        let mut scratch = vec![0.0; conv.scratch_len(isa, method)];
         let seconds = best(|| {
             conv.run(
                 isa,
+                method,
                 Operands {
                     input: black_box(&input),
                     weights: &weights,
@@ -144,7 +154,7 @@ fn measure(isa: Isa, layer: &Layer, flops: f64, bytes: f64) -> f64 {
             2.0 * taps * (inputs * outputs * height * width) as f64,
             traffic,
         )
-    } else {
+    } else if method == Method::Direct {
         let depthwise = Depthwise {
             channels: inputs,
             size,
@@ -163,6 +173,8 @@ fn measure(isa: Isa, layer: &Layer, flops: f64, bytes: f64) -> f64 {
             2.0 * taps * (inputs * height * width) as f64,
             input.len() + output.len(),
         )
+    } else {
+        return None;
     };
     let arithmetic = operations / flops;
     let traffic = 4.0 * traffic as f64;
@@ -174,8 +186,12 @@ fn measure(isa: Isa, layer: &Layer, flops: f64, bytes: f64) -> f64 {
     let bound = if memory > arithmetic { "memory" } else { "" };
     let name = match outputs {
         Some(outputs) => format!(
-            "{times} × {kernel}×{kernel}/{stride} {inputs}→{outputs} at {}",
-            size[0]
+            "{times} × {kernel}×{kernel}/{stride} {inputs}→{outputs} at {}{}",
+            size[0],
+            match method {
+                Method::Direct => "",
+                Method::Winograd => ", Winograd",
+            }
         ),
         None => format!(
             "{times} × {kernel}×{kernel}/{stride} depthwise {inputs} at {}",
@@ -188,7 +204,7 @@ fn measure(isa: Isa, layer: &Layer, flops: f64, bytes: f64) -> f64 {
         operations / seconds / 1e9,
         arithmetic.max(memory) / seconds * 100.0
     );
-    seconds
+    Some(seconds)
 }
 
 /// The least of enough runs: what the kernel takes where nothing else wants the core.
@@ -227,6 +243,7 @@ fn peak_flops(isa: Isa) -> f64 {
         for _ in 0..4 {
             conv.run(
                 isa,
+                Method::Direct,
                 Operands {
                     input: black_box(&input),
                     weights: &weights,

@@ -1,10 +1,12 @@
-//! Convolution of blocked channels with dense weights: direct, with no copy of the input but for its padding.
+//! Convolution of blocked channels with dense weights: direct, with no copy of the input but for its padding; or, of 3×3
+//! taps, by Winograd's algorithm.
 
 mod bands;
 mod integer;
 mod products;
 mod tile;
 mod weights;
+mod winograd;
 
 use std::ops::Range;
 
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::simd::{Simd, Task};
 use crate::{Activation, Isa, Steps, Window};
 use bands::Bands;
+use winograd::Winograd;
 
 /// A convolution over two axes, for one shape of its input.
 ///
@@ -37,6 +40,15 @@ pub struct Conv {
     pub dense_input: bool,
     /// What follows the sum, the bias and the residual.
     pub activation: Activation,
+}
+
+/// How the sums of a convolution are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Method {
+    /// Each product by itself.
+    Direct,
+    /// By the products of transformed tiles, of which there are fewer.
+    Winograd,
 }
 
 /// What a convolution of one item of a batch works on.
@@ -70,6 +82,21 @@ impl Conv {
         whole && self.output_size().iter().all(|&size| size > 0)
     }
 
+    /// Whether it can be done so, where it is supported.
+    pub fn allows(&self, method: Method) -> bool {
+        method == Method::Direct || Winograd::fits(self)
+    }
+
+    /// How it is done fastest on most machines: transforms pay from 16 channels and planes of 8×8 on.
+    pub fn usual(&self) -> Method {
+        let large = self.output_size().iter().all(|&size| size >= 8);
+        if Winograd::fits(self) && large && self.inputs.min(self.outputs) >= 16 {
+            Method::Winograd
+        } else {
+            Method::Direct
+        }
+    }
+
     /// Height and width of the output.
     pub fn output_size(&self) -> [usize; 2] {
         self.window.output(self.size)
@@ -97,7 +124,10 @@ impl Conv {
     }
 
     /// Numbers of scratch that a run needs.
-    pub fn scratch_len(&self, isa: Isa) -> usize {
+    pub fn scratch_len(&self, isa: Isa, method: Method) -> usize {
+        if method == Method::Winograd {
+            return Winograd::new(self, isa).scratch();
+        }
         let depth = self.depth(isa);
         Bands::new(&self.lengthwise(), depth, depth, self.weights_len(isa), 0.0).scratch
     }
@@ -162,9 +192,11 @@ impl Conv {
     /// Convolves one item of a batch.
     ///
     /// # Panics
-    /// If the convolution is not supported, a slice has another length, or this machine lacks the instruction set.
-    pub fn run(&self, isa: Isa, operands: Operands<'_>) {
+    /// If the convolution is not supported or can't be done so, a slice has another length, or this machine lacks the
+    /// instruction set.
+    pub fn run(&self, isa: Isa, method: Method, operands: Operands<'_>) {
         assert!(self.is_supported(isa), "{self:?} on {isa}");
+        assert!(self.allows(method), "{self:?} by {method:?}");
         assert_eq!(operands.input.len(), self.input_len(isa), "input");
         assert_eq!(operands.weights.len(), self.weights_len(isa), "weights");
         let lanes = isa.blocks(self.outputs) * isa.lanes();
@@ -176,13 +208,14 @@ impl Conv {
             "residual"
         );
         assert!(
-            operands.scratch.len() >= self.scratch_len(isa),
+            operands.scratch.len() >= self.scratch_len(isa, method),
             "scratch of {}",
             operands.scratch.len()
         );
         isa.run(Run {
             conv: self,
             isa,
+            method,
             operands,
         });
     }
@@ -191,6 +224,7 @@ impl Conv {
 struct Run<'a> {
     conv: &'a Conv,
     isa: Isa,
+    method: Method,
     operands: Operands<'a>,
 }
 
@@ -202,8 +236,12 @@ impl Task for Run<'_> {
         let Self {
             conv,
             isa,
+            method,
             operands,
         } = self;
+        if method == Method::Winograd {
+            return Winograd::new(conv, isa).run(s, operands);
+        }
         let Operands {
             input,
             weights,

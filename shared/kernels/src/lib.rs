@@ -11,7 +11,7 @@
 //! a caller that arranges weights for another machine names that one's, and only running needs it.
 //!
 //! ```
-//! use dunlin_kernels::{Activation, Conv, Isa, Operands, Window, from_blocked, to_blocked};
+//! use dunlin_kernels::{Activation, Conv, Isa, Method, Operands, Window, from_blocked, to_blocked};
 //!
 //! let isa = Isa::best();
 //! let conv = Conv {
@@ -27,13 +27,13 @@
 //! let mut input = vec![0.0; conv.input_len(isa)];
 //! to_blocked(isa, 3, 5 * 7, &[1.0; 3 * 5 * 7], &mut input);
 //! let mut output = vec![0.0; conv.output_len(isa)];
-//! conv.run(isa, Operands {
+//! conv.run(isa, Method::Direct, Operands {
 //!     input: &input,
 //!     weights: &weights,
 //!     bias: &vec![0.0; isa.blocks(8) * isa.lanes()],
 //!     residual: None,
 //!     output: &mut output,
-//!     scratch: &mut vec![0.0; conv.scratch_len(isa)],
+//!     scratch: &mut vec![0.0; conv.scratch_len(isa, Method::Direct)],
 //! });
 //! let mut dense = vec![0.0; 8 * 5 * 7];
 //! from_blocked(isa, 8, 5 * 7, &output, &mut dense);
@@ -54,7 +54,7 @@ mod window;
 pub use activation::Activation;
 pub use affine::affine;
 pub use conv::{
-    Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Operands, Product,
+    Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Method, Operands, Product,
     ProductOperands,
 };
 pub use depthwise::{Depthwise, IntegerDepthwise, IntegerDepthwiseOperands};

@@ -43,6 +43,9 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `LANES` numbers can be written at `to`, aligned as `f32`.
     unsafe fn store(self, to: *mut f32, v: Self::V);
+    /// Says that this will be read soon; does nothing where the set has no way to.
+    #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
     /// `a · b + c`, rounded once where the set can.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     fn add(self, a: Self::V, b: Self::V) -> Self::V;

@@ -1,8 +1,8 @@
 //! Every kernel on every instruction set of this machine against a naive reference, over shapes drawn at random.
 
 use dunlin_kernels::{
-    Activation, Conv, Depthwise, Isa, Operands, Pool, Pooling, Steps, Window, affine, from_blocked,
-    to_blocked,
+    Activation, Conv, Depthwise, Isa, Method, Operands, Pool, Pooling, Steps, Window, affine,
+    from_blocked, to_blocked,
 };
 use fastrand::Rng;
 
@@ -204,50 +204,98 @@ fn convolutions() {
             dense_input,
             activation: ACTIVATIONS[case % ACTIVATIONS.len()],
         };
-        let [rows, columns] = conv.output_size();
-        let input = numbers(&mut rng, inputs * size[0] * size[1]);
-        let taps = window.kernel[0] * window.kernel[1];
-        let weights = numbers(&mut rng, outputs * inputs / groups * taps);
-        let bias = numbers(&mut rng, outputs);
-        let residual = rng
-            .bool()
-            .then(|| numbers(&mut rng, outputs * rows * columns));
-        let wanted = Reference {
-            groups,
+        assert_convolves(&mut rng, &conv);
+    }
+}
+
+#[test]
+fn convolutions_of_tiles() {
+    let mut rng = Rng::with_seed(12);
+    for case in 0..100 {
+        let size = [rng.usize(1..40), rng.usize(1..40)];
+        let mut window = Window::square(3).pad(1);
+        if rng.bool() {
+            window.before = [rng.usize(..9), rng.usize(..9)];
+            window.after = [rng.usize(..9), rng.usize(..9)];
+        }
+        if window.output(size).contains(&0) {
+            continue;
+        }
+        let conv = Conv {
+            inputs: rng.usize(1..70),
+            outputs: rng.usize(1..70),
+            groups: 1,
             size,
             window,
-            input: &input,
-            weights: &weights,
-            bias: &bias,
-            residual: residual.as_deref(),
-            activation: conv.activation,
-        }
-        .run(inputs, outputs);
-        for isa in isas() {
-            assert!(conv.is_supported(isa));
-            let residual = residual
-                .as_deref()
-                .map(|residual| blocked(isa, outputs, rows * columns, residual));
+            dense_input: false,
+            activation: ACTIVATIONS[case % ACTIVATIONS.len()],
+        };
+        assert!(conv.allows(Method::Winograd));
+        assert_convolves(&mut rng, &conv);
+    }
+}
+
+/// Does a convolution by all methods and instruction sets that there are.
+fn assert_convolves(rng: &mut Rng, conv: &Conv) {
+    let &Conv {
+        inputs,
+        outputs,
+        groups,
+        size,
+        window,
+        dense_input,
+        activation,
+    } = conv;
+    let [rows, columns] = conv.output_size();
+    let input = numbers(rng, inputs * size[0] * size[1]);
+    let taps = window.kernel[0] * window.kernel[1];
+    let weights = numbers(rng, outputs * inputs / groups * taps);
+    let bias = numbers(rng, outputs);
+    let residual = rng.bool().then(|| numbers(rng, outputs * rows * columns));
+    let wanted = Reference {
+        groups,
+        size,
+        window,
+        input: &input,
+        weights: &weights,
+        bias: &bias,
+        residual: residual.as_deref(),
+        activation,
+    }
+    .run(inputs, outputs);
+    for isa in isas() {
+        assert!(conv.is_supported(isa));
+        let residual = residual
+            .as_deref()
+            .map(|residual| blocked(isa, outputs, rows * columns, residual));
+        let input = if dense_input {
+            input.clone()
+        } else {
+            blocked(isa, inputs, size[0] * size[1], &input)
+        };
+        let weights = conv.arrange(isa, &weights);
+        let bias = padded(isa, outputs, &bias);
+        for method in [Method::Direct, Method::Winograd] {
+            if !conv.allows(method) {
+                continue;
+            }
             let mut output = vec![f32::NAN; conv.output_len(isa)];
-            let input = if dense_input {
-                input.clone()
-            } else {
-                blocked(isa, inputs, size[0] * size[1], &input)
-            };
             conv.run(
                 isa,
+                method,
                 Operands {
                     input: &input,
-                    weights: &conv.arrange(isa, &weights),
-                    bias: &padded(isa, outputs, &bias),
+                    weights: &weights,
+                    bias: &bias,
                     residual: residual.as_deref(),
                     output: &mut output,
-                    scratch: &mut vec![f32::NAN; conv.scratch_len(isa)],
+                    scratch: &mut vec![f32::NAN; conv.scratch_len(isa, method)],
                 },
             );
-            assert!(output.iter().all(|x| x.is_finite()), "{conv:?} {isa}");
+            let what = (isa, method, &conv);
+            assert!(output.iter().all(|x| x.is_finite()), "{what:?}");
             let got = dense(isa, outputs, rows * columns, &output);
-            assert_close(&got, &wanted, 3e-5, &(isa, &conv));
+            assert_close(&got, &wanted, 5e-5, &what);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use dunlin_kernels::{
     Activation, Conv, Depthwise, IntegerConv, IntegerDepthwise, IntegerDepthwiseOperands,
-    IntegerOperands, IntegerOutput, Isa, Operands, Steps, Window,
+    IntegerOperands, IntegerOutput, Isa, Method, Operands, Steps, Window,
 };
 use fastrand::Rng;
 
@@ -44,6 +44,12 @@ fn halves(blocks: usize) -> impl Iterator<Item = Range<usize>> {
 
 #[test]
 fn of_numbers() {
+    for method in [Method::Direct, Method::Winograd] {
+        of_numbers_by(method);
+    }
+}
+
+fn of_numbers_by(method: Method) {
     let mut rng = Rng::with_seed(1);
     for isa in isas() {
         let input = numbers(&mut rng, CONV.input_len(isa));
@@ -61,14 +67,18 @@ fn of_numbers() {
                 bias: some(&bias, all, blocks),
                 residual: Some(some(&residual, all, blocks)),
                 output: &mut output,
-                scratch: &mut vec![0.0; part.scratch_len(isa)],
+                scratch: &mut vec![0.0; part.scratch_len(isa, method)],
             };
-            part.run(isa, operands);
+            part.run(isa, method, operands);
             output
         };
         let whole = run(&(0..all));
         for blocks in halves(all) {
-            assert_eq!(run(&blocks), some(&whole, all, &blocks), "{isa} {blocks:?}");
+            assert_eq!(
+                run(&blocks),
+                some(&whole, all, &blocks),
+                "{isa} {method:?} {blocks:?}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Convolution with dense weights.
 
-use dunlin_kernels::{Conv, Isa, Operands};
+use dunlin_kernels::{Conv, Isa, Method, Operands};
 use tract_onnx::prelude::{Datum, DatumExt, IntoTValue, TValue, TractResult, TypedFact};
 use tract_onnx::tract_core::internal::{
     Cost, EvalContext, EvalOp, Op, StaticName, TDim, TVec, as_op, ensure, op_as_typed_op,
@@ -17,6 +17,7 @@ use super::parts::{Work, of_blocks};
 pub(crate) struct Convolution {
     pub(crate) isa: Isa,
     pub(crate) conv: Conv,
+    pub(crate) method: Method,
     pub(crate) residual: bool,
 }
 
@@ -26,7 +27,10 @@ impl Op for Convolution {
     }
 
     fn info(&self) -> TractResult<Vec<String>> {
-        Ok(vec![format!("{} {:?}", self.isa, self.conv)])
+        Ok(vec![format!(
+            "{} {:?} {:?}",
+            self.isa, self.method, self.conv
+        )])
     }
 
     op_as_typed_op!();
@@ -75,7 +79,7 @@ impl EvalOp for Convolution {
         };
         work.share(view.as_slice_mut::<f32>()?, |item, blocks, output| {
             let part = conv.part(isa, &blocks);
-            with_scratch(part.scratch_len(isa), |scratch| {
+            with_scratch(part.scratch_len(isa, self.method), |scratch| {
                 let operands = Operands {
                     input: &input[item * input_len..][..input_len],
                     weights: of_blocks(weights, all, &blocks),
@@ -85,7 +89,7 @@ impl EvalOp for Convolution {
                     output,
                     scratch,
                 };
-                part.run(isa, operands);
+                part.run(isa, self.method, operands);
             });
         });
         Ok(tvec!(output.into_tvalue()))

@@ -271,7 +271,7 @@ impl Source<'_> {
 }
 
 /// Cuts a line into parts of equal length, as nearly as may be, none longer than `widest`.
-fn parts(len: usize, widest: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn parts(len: usize, widest: usize) -> impl Iterator<Item = Range<usize>> {
     let count = len.div_ceil(widest);
     (0..count).map(move |part| part * len / count..(part + 1) * len / count)
 }

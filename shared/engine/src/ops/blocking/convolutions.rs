@@ -72,6 +72,7 @@ impl Blocking<'_> {
                 let residual = chain.residual.is_some();
                 let op = Convolution {
                     isa,
+                    method: conv.usual(),
                     conv,
                     residual,
                 };
@@ -124,6 +125,7 @@ impl Blocking<'_> {
             let bias = self.lanes(&format!("{name}.bias"), bias)?;
             let op = Convolution {
                 isa,
+                method: conv.usual(),
                 conv: conv.clone(),
                 residual: false,
             };

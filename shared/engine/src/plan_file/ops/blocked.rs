@@ -1,7 +1,7 @@
 //! Our own operators on blocked channels and on bytes: plain data, written down as it is.
 
 use dunlin_kernels::{
-    self as kernels, Activation, Conv, Depthwise, IntegerConv, Isa, Pool, Steps, Window,
+    self as kernels, Activation, Conv, Depthwise, IntegerConv, Isa, Method, Pool, Steps, Window,
 };
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::TypedOp;
@@ -56,6 +56,11 @@ enum Work {
     },
     MatrixProduct(kernels::Product),
     IntegerDepthwise(kernels::IntegerDepthwise),
+    /// A convolution by Winograd's algorithm; `Convolution` is a direct one.
+    Winograd {
+        conv: Conv,
+        residual: bool,
+    },
 }
 
 impl Blocked {
@@ -63,7 +68,11 @@ impl Blocked {
         let (isa, work) = if let Some(op) = op.downcast_ref::<Convolution>() {
             let conv = op.conv.clone();
             let residual = op.residual;
-            (op.isa, Work::Convolution { conv, residual })
+            let work = match op.method {
+                Method::Direct => Work::Convolution { conv, residual },
+                Method::Winograd => Work::Winograd { conv, residual },
+            };
+            (op.isa, work)
         } else if let Some(op) = op.downcast_ref::<DepthwiseConvolution>() {
             (op.isa, Work::Depthwise(op.depthwise.clone()))
         } else if let Some(op) = op.downcast_ref::<BlockedPool>() {
@@ -119,15 +128,10 @@ impl Blocked {
         }
         Ok(match &self.work {
             Work::Convolution { conv, residual } => {
-                window(&conv.window, conv.size, conv.inputs.max(conv.outputs))?;
-                if conv.groups == 0 || !conv.is_supported(isa) {
-                    return Err(strange());
-                }
-                Box::new(Convolution {
-                    isa,
-                    conv: conv.clone(),
-                    residual: *residual,
-                })
+                convolution(isa, conv, Method::Direct, *residual)?
+            }
+            Work::Winograd { conv, residual } => {
+                convolution(isa, conv, Method::Winograd, *residual)?
             }
             Work::Depthwise(depthwise) => {
                 window(&depthwise.window, depthwise.size, depthwise.channels)?;
@@ -210,6 +214,19 @@ impl Blocked {
             }),
         })
     }
+}
+
+fn convolution(isa: Isa, conv: &Conv, method: Method, residual: bool) -> Result<Box<dyn TypedOp>> {
+    window(&conv.window, conv.size, conv.inputs.max(conv.outputs))?;
+    if conv.groups == 0 || !conv.is_supported(isa) || !conv.allows(method) {
+        return Err(strange());
+    }
+    Ok(Box::new(Convolution {
+        isa,
+        conv: conv.clone(),
+        method,
+        residual,
+    }))
 }
 
 /// A bound on channels, extents and steps: none of their products in a kernel overflows.
