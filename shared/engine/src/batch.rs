@@ -256,7 +256,7 @@ fn in_parts(inputs: &[Tensor], len: usize, size: usize, run: &mut Run) -> Result
 }
 
 /// The items `at..at + len` of each tensor, sharing their memory.
-fn items(tensors: &[Tensor], at: usize, len: usize) -> Result<Vec<Tensor>> {
+pub(crate) fn items(tensors: &[Tensor], at: usize, len: usize) -> Result<Vec<Tensor>> {
     let cut = |tensor: &Tensor| {
         let mut shape = tensor.shape().to_vec();
         let rows = shape.first_mut().filter(|rows| **rows > 0);

@@ -39,6 +39,7 @@ mod signature;
 mod source;
 mod tensor;
 mod threads;
+mod tune;
 mod wire;
 
 pub use error::{Error, ErrorKind, Result};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::batch::Batching;
+use crate::batch::{Batching, items};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Plan, Times};
 use crate::plan_file::{self, PlanFile};
@@ -11,6 +11,7 @@ use crate::portable::{OnnxSource, Portable};
 use crate::signature::Signature;
 use crate::source::{Decoded, Graph};
 use crate::tensor::as_declared;
+use crate::tune::Choice;
 use crate::{Limits, LoadOptions, Threads, check};
 use bytes::Bytes;
 use dunlin_protocol::{NamedTensor, Tensor, TensorMetadata};
@@ -168,6 +169,32 @@ impl Model {
             .collect();
         plan_file::write(&self.signature, batches, &graphs)
             .map_err(|error| error.in_model(&self.name))
+    }
+
+    /// Finds out which convolutions this machine does faster in another way than the usual one, and lets all plans made
+    /// so far do them so: for [`Self::compile`] to write down. The model runs on these inputs, which it has run on
+    /// before, for about `time`, and a few times at least.
+    pub fn tune(&self, inputs: Vec<NamedTensor>, time: Duration) -> Result<()> {
+        self.choose(inputs, time)
+            .map_err(|error| error.in_model(&self.name))
+    }
+
+    fn choose(&self, inputs: Vec<NamedTensor>, time: Duration) -> Result<()> {
+        let inputs = self.accept(inputs)?;
+        let plans = self.plans.made();
+        // A batch may have run in parts.
+        let first = match batch(&inputs) {
+            Some(1..) => Some(items(&inputs, 0, 1)?),
+            _ => None,
+        };
+        for inputs in std::iter::once(inputs).chain(first) {
+            let shapes = shapes(&inputs);
+            if let Some((_, plan)) = plans.iter().find(|(known, _)| *known == shapes) {
+                let choice = Choice::measured(plan, &inputs, time)?;
+                return self.plans.change(|plan| choice.applied(plan));
+            }
+        }
+        Ok(())
     }
 
     /// What a run takes.

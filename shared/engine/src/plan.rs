@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dunlin_kernels::Isa;
+use dunlin_kernels::{Isa, Method};
 use dunlin_protocol::{Tensor, TensorMetadata};
 use tract_onnx::prelude::{
     InferenceFact, InferenceModel, InferenceModelExt, TValue, TractResult, TypedModel,
@@ -19,7 +19,7 @@ use crate::Limits;
 use crate::border::guarded;
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops;
+use crate::ops::{self, Convolution};
 use crate::plan_file::Origins;
 use crate::signature::datum_type;
 use crate::tensor::{from_tract, to_tract};
@@ -32,7 +32,7 @@ const NODE_BYTES: u64 = 2048;
 pub(crate) struct Plan {
     runnable: Arc<TypedRunnableModel>,
     /// What its operators were made from; empty for a plan that was read.
-    origins: Origins,
+    origins: Arc<Origins>,
     bytes: u64,
     /// Whether threads would share any of its nodes.
     pub(crate) shared: bool,
@@ -68,7 +68,7 @@ impl Plan {
             let shared = ops::has_shared_work(runnable.model());
             Ok(Self {
                 runnable,
-                origins,
+                origins: Arc::new(origins),
                 bytes,
                 shared,
             })
@@ -84,11 +84,35 @@ impl Plan {
             let shared = ops::has_shared_work(runnable.model());
             Ok(Self {
                 runnable,
-                origins: Origins::default(),
+                origins: Arc::default(),
                 bytes,
                 shared,
             })
         })
+    }
+
+    /// The same with each convolution done as `method` says.
+    pub(crate) fn by(&self, method: impl Fn(&Convolution) -> Method) -> Result<Self> {
+        guarded(ErrorKind::Failed, "choosing kernels", || {
+            let mut graph = self.runnable.model().clone();
+            for node in &mut graph.nodes {
+                if let Some(op) = node.op_as_mut::<Convolution>() {
+                    op.method = method(op);
+                }
+            }
+            let failed = |error| Error::from_tract(ErrorKind::Failed, "no sound plan", error);
+            Ok(Self {
+                runnable: TypedRunnableModel::new(graph).map_err(failed)?,
+                origins: Arc::clone(&self.origins),
+                ..*self
+            })
+        })
+    }
+
+    /// The convolutions of the graph itself, with their nodes.
+    pub(crate) fn convolutions(&self) -> impl Iterator<Item = (usize, &Convolution)> {
+        let nodes = self.runnable.model().nodes.iter();
+        nodes.filter_map(|node| Some((node.id, node.op_as::<Convolution>()?)))
     }
 
     /// The optimized graph, and what its operators were made from.

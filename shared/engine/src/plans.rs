@@ -64,6 +64,22 @@ impl Plans {
         lock(&self.slots).retain(|slot| slot.shapes != shapes);
     }
 
+    /// Puts what `change` makes of each plan in its place.
+    pub(crate) fn change(&self, change: impl Fn(&Plan) -> Result<Plan>) -> Result<()> {
+        for slot in lock(&self.slots).iter_mut() {
+            if let Some(plan) = slot.plan.get() {
+                let plan = OnceLock::from(Arc::new(change(plan)?));
+                let shapes = slot.shapes.clone();
+                *slot = Arc::new(Slot {
+                    shapes,
+                    plan,
+                    making: Mutex::default(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The plans that are made, the least recently used one first.
     pub(crate) fn made(&self) -> Vec<(Shapes, Arc<Plan>)> {
         lock(&self.slots)

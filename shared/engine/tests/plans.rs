@@ -2,6 +2,8 @@
 
 mod cases;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use cases::{case, difference, folder, load, names};
 use dunlin_engine::{ErrorKind, LoadOptions, Model};
@@ -63,6 +65,23 @@ fn a_plan_gives_the_same_answers_as_its_graph() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn what_was_measured_is_written_down() {
+    let model = load(&folder().join("../../../../models/digits/model.onnx"));
+    let pixels = (0..784).map(|at| (at * 37 % 101) as f32 / 101.0).collect();
+    let tensor = Tensor::from_vec(vec![1, 1, 28, 28], pixels).expect("a picture");
+    let image = vec![NamedTensor::new("image", tensor)];
+    let wanted = model.run(image.clone()).expect("a run");
+    model
+        .tune(image.clone(), Duration::from_millis(100))
+        .expect("a choice");
+    let tuned = model.run(image.clone()).expect("a run");
+    let plan = read("digits", &model.compile().expect("a plan")).expect("sound");
+    let got = plan.run(image).expect("a run");
+    assert_eq!(got, tuned, "a plan runs the kernels that were chosen");
+    assert_eq!(difference(&got, &wanted), None);
 }
 
 fn rows(len: usize) -> Vec<NamedTensor> {

@@ -1,7 +1,7 @@
 //! The plan of a model: written down, loaded as a host loads it, and held against the graph that
 //! it came from.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dunlin_engine::{ENGINE, LoadOptions, Model, Target};
@@ -62,6 +62,7 @@ impl Compiled {
     pub(crate) fn plan(&self, pack: &ExamplePack, options: &ProveOptions) -> Result<Written> {
         if !options.measure.is_zero() {
             self.try_batches(pack)?;
+            self.tune(pack, options.measure)?;
         }
         let bytes = match self.model.compile() {
             Ok(bytes) => bytes,
@@ -97,6 +98,23 @@ impl Compiled {
                 ..Measured::default()
             },
         })))
+    }
+
+    /// Lets the engine find out which kernels are the fastest on this machine, for each shape among the examples.
+    fn tune(&self, pack: &ExamplePack, time: Duration) -> Result<()> {
+        let mut tuned: Vec<Vec<Vec<usize>>> = Vec::new();
+        for example in &pack.examples {
+            let inputs = inputs(&self.pipeline, example).map_err(|error| {
+                Error::new(ErrorKind::Unproven, format!("{}: {error}", example.name)).because(error)
+            })?;
+            let shapes = inputs.iter().map(|input| input.tensor.shape().to_vec());
+            let shapes = shapes.collect();
+            if !tuned.contains(&shapes) {
+                self.model.tune(inputs, time)?;
+                tuned.push(shapes);
+            }
+        }
+        Ok(())
     }
 
     /// Runs a batch of seeded items as large as the first example's, so that the engine finds out
