@@ -7,18 +7,18 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use dunlin_publishing::{Candidate, CompileOptions, ProveOptions};
 use dunlin_registry::{ModelName, Registry, Role};
-use dunlin_storage::StoreOptions;
+use dunlin_storage::{Store, StoreOptions};
 use tokio::runtime::Handle;
 
-use crate::cli::{Cli, StoreArgs};
+use crate::auto::{self, Auto};
+use crate::cli::{Cli, StoreArgs, Wanted};
 use crate::data::{Dataset, Part, Source, Task};
 use crate::evaluate::{Evaluation, Gate, Production, Report, Verdict, html};
 use crate::fit::{self, Checkpoints, Fingerprint, Fitted, Hyperparameters, Plan};
+use crate::network::{self, Visit};
 use crate::package::{About, Package};
 use crate::production;
-use crate::recipes::{
-    Cell, Cnn, Embed, Network, Recipe, Resnet, Rnn, SeriesRnn, TextRnn, Transformer,
-};
+use crate::recipes::{Network, Recipe};
 use crate::served::Served;
 use crate::{Error, ErrorKind, Result, device, machine, mistakes};
 
@@ -30,8 +30,7 @@ const TOLERANCE: f32 = 1e-3;
 
 /// Trains, evaluates, and publishes. Blocks; not to be called from a task of `runtime`.
 pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
-    let hyper = cli.training.over(cli.recipe.defaults())?;
-    let task = task(cli)?;
+    cli.auto.check(cli.recipe)?;
     let about = about(cli)?;
     let device = device::open(&cli.device)?;
     let compares = cli.gates.iter().any(Gate::asks_production);
@@ -45,43 +44,40 @@ pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
         .transpose()?;
 
     let source = Source::open(&cli.data, store_options(&cli.store), runtime.clone())?;
+    let (recipe, task) = match cli.recipe {
+        Wanted::Recipe(recipe) => (recipe, task(cli, recipe)?),
+        Wanted::Auto => {
+            let found = || source.task(cli.columns());
+            let task = cli.task.map_or_else(found, Ok)?;
+            (auto::recipe(task), task)
+        }
+    };
+    let hyper = cli.training.over(recipe.defaults())?;
     let data = Arc::new(gather(cli, task, source)?);
     if !cli.quiet {
         eprintln!("{}", data.census);
     }
 
-    let job = Job {
+    let mut job = Job {
         cli,
         runtime,
         stop,
+        recipe,
         hyper,
         about,
         registry,
-        device: device.clone(),
+        device,
         data: &data,
     };
-    // What the weights are drawn from.
-    device.seed(job.hyper.seed);
-    let (width, cell) = (job.hyper.width, job.hyper.cell.unwrap_or(Cell::Gru));
-    match (cli.recipe, task) {
-        (Recipe::Cnn, _) => job.train(Cnn::new(data.shape(), width, &device)),
-        (Recipe::Resnet, _) => job.train(Resnet::new(data.shape(), width, &device)),
-        (Recipe::Transformer, _) => job.train(Transformer::new(data.text_shape()?, width, &device)),
-        (Recipe::Embed, _) => job.train(Embed::new(data.text_shape()?, width, &device)),
-        (Recipe::Rnn, Task::TextClassification) => {
-            job.train(TextRnn::new(data.text_shape()?, cell, width, &device))
-        }
-        (Recipe::Rnn, Task::SeriesClassification) => {
-            let shape = data.labelled_series_shape()?;
-            job.train(SeriesRnn::new(shape, cell, width, &device))
-        }
-        (Recipe::Rnn, _) => job.train(Rnn::new(data.series_shape()?, cell, width, &device)),
+    if cli.recipe == Wanted::Auto {
+        job.choose()?;
     }
+    network::build(job.recipe, &job.hyper, &data, &job.device, &job)
 }
 
 /// What the recipe is to learn.
-fn task(cli: &Cli) -> Result<Task> {
-    let tasks = cli.recipe.tasks();
+fn task(cli: &Cli, recipe: Recipe) -> Result<Task> {
+    let tasks = recipe.tasks();
     let task = cli.task.unwrap_or(tasks[0]);
     if tasks.contains(&task) {
         return Ok(task);
@@ -90,7 +86,7 @@ fn task(cli: &Cli) -> Result<Task> {
     Err(Error::usage(format!(
         "--task {}: the recipe {} learns {}",
         task.name(),
-        cli.recipe.name(),
+        recipe.name(),
         known.join(", ")
     )))
 }
@@ -117,6 +113,7 @@ struct Job<'a> {
     cli: &'a Cli,
     runtime: &'a Handle,
     stop: &'a AtomicBool,
+    recipe: Recipe,
     hyper: Hyperparameters,
     about: About,
     registry: Option<Registry>,
@@ -124,25 +121,47 @@ struct Job<'a> {
     data: &'a Arc<Dataset>,
 }
 
+impl Visit for &Job<'_> {
+    type Output = ();
+
+    fn visit<N: Network>(self, network: N) -> Result<()> {
+        self.train(network)
+    }
+}
+
 impl Job<'_> {
+    /// Chooses recipe, width and epochs.
+    fn choose(&mut self) -> Result<()> {
+        let auto = Auto {
+            cli: self.cli,
+            data: self.data,
+            device: &self.device,
+            stop: self.stop,
+        };
+        let chosen = if self.cli.dry_run {
+            auto.choose(self.recipe, false)?
+        } else {
+            auto.choose_once(self.recipe, &self.run_store()?, self.runtime)?
+        };
+        self.recipe = chosen.recipe;
+        self.hyper = self.cli.training.over(chosen.defaults())?;
+        Ok(())
+    }
+
     fn train<N: Network>(&self, network: N) -> Result<()> {
         let parameters = network.num_params();
         let sizes: Vec<String> = self.data.sizes().iter().map(usize::to_string).collect();
         self.say(&format!(
             "network    {}: {parameters} weights for {}, on {}",
-            self.cli.recipe.name(),
+            self.recipe.name(),
             sizes.join("×"),
             self.cli.device
         ));
-        let store = self.runtime.block_on(dunlin_storage::open(
-            &self.run_url(),
-            &run_options(&self.cli.store),
-        ))?;
-        let checkpoints = Checkpoints::new(store, self.runtime.clone());
+        let checkpoints = Checkpoints::new(self.run_store()?, self.runtime.clone());
         let plan = Plan {
             device: self.device.clone(),
             fingerprint: self.fingerprint(),
-            checkpoints: &checkpoints,
+            checkpoints: Some(&checkpoints),
             checkpoint_every: self.cli.checkpoint_every,
             workers: self.cli.workers,
             stop: self.stop,
@@ -317,18 +336,20 @@ impl Job<'_> {
 
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint {
-            recipe: self.cli.recipe.name().to_owned(),
+            recipe: self.recipe.name().to_owned(),
             data: self.data.census.digest.clone(),
             shape: self.data.sizes(),
             hyperparameters: self.hyper.clone(),
         }
     }
 
-    fn run_url(&self) -> String {
-        self.cli
-            .run
-            .clone()
-            .unwrap_or_else(|| format!("runs/{}", self.about.name))
+    /// Where the run is kept.
+    fn run_store(&self) -> Result<Arc<dyn Store>> {
+        let default = || format!("runs/{}", self.about.name);
+        let url = self.cli.run.clone().unwrap_or_else(default);
+        let options = run_options(&self.cli.store);
+        let opened = dunlin_storage::open(&url, &options);
+        Ok(self.runtime.block_on(opened)?)
     }
 
     fn folder(&self) -> PathBuf {

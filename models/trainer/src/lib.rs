@@ -17,6 +17,7 @@
 //! The network is trained with [Burn](https://burn.dev) on a device that is chosen at run time;
 //! examples are read by `dunlin-transforms`, as serving reads them.
 
+mod auto;
 pub mod cli;
 pub mod data;
 pub mod device;
@@ -27,6 +28,7 @@ pub mod fit;
 pub mod job;
 mod machine;
 mod mistakes;
+mod network;
 pub mod package;
 mod production;
 pub mod recipes;

@@ -28,7 +28,7 @@ pub(crate) struct DataArgs {
     damaged_limit: usize,
     /// Tables: the column of the labels
     #[arg(long, value_name = "COLUMN", default_value = "label")]
-    label: String,
+    pub(crate) label: String,
 }
 
 impl DataArgs {
@@ -55,10 +55,10 @@ pub(crate) struct PictureArgs {
 pub(crate) struct TextArgs {
     /// The column of the texts
     #[arg(long, value_name = "COLUMN", default_value = "text")]
-    text: String,
+    pub(crate) text: String,
     /// The column of the texts that belong to those of --text [recipe embed]
     #[arg(long, value_name = "COLUMN", default_value = "pair")]
-    pair: String,
+    pub(crate) pair: String,
     /// Tokens after which a text is cut
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
     max_tokens: usize,
@@ -114,7 +114,7 @@ pub(crate) struct SeriesArgs {
     length: Option<usize>,
     /// To name series: the column that tells which series a row is of
     #[arg(long, value_name = "COLUMN", default_value = "id")]
-    id: String,
+    pub(crate) id: String,
     /// Rows that are foretold
     #[arg(long, value_name = "ROWS", default_value_t = 24, value_parser = at_least_one)]
     steps: usize,

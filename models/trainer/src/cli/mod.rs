@@ -1,21 +1,25 @@
 //! What can be said on the command line.
 
+mod auto;
 mod data;
 
 use std::path::PathBuf;
 
+use auto::AutoArgs;
+pub use auto::Wanted;
 use clap::{Args, Parser};
 use data::{DataArgs, PictureArgs, SeriesArgs, TextArgs};
 
-use crate::data::Task;
+use crate::data::{Columns, Task};
 use crate::evaluate::Gate;
 use crate::fit::{Hyperparameters, Optimizer};
-use crate::recipes::{Cell, Recipe};
+use crate::recipes::Cell;
 use crate::{Error, Result, device};
 
 const EXAMPLES: &str = "\
 Examples:
   dunlin train resnet --data flowers/ --publish flowers
+  dunlin train auto --data flowers/ --publish flowers --budget 1h --compare
   dunlin train cnn --data s3://bucket/mnist --epochs 3 --output digits
   dunlin train resnet --data flowers/ --dry-run            # what it would do, and that it could
   dunlin train resnet --data flowers/ --publish flowers --require 'accuracy>=0.95' --require 'ece<=0.05'
@@ -47,7 +51,7 @@ More: docs/training.md";
 #[command(name = "dunlin-train", bin_name = "dunlin train", version, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
     /// What is trained
-    pub recipe: Recipe,
+    pub recipe: Wanted,
     /// What it learns, if the recipe can learn more than one thing [default: rnn: forecasting]
     #[arg(long)]
     pub task: Option<Task>,
@@ -85,6 +89,8 @@ pub struct Cli {
     /// Say less
     #[arg(short, long)]
     pub quiet: bool,
+    #[command(flatten)]
+    pub(crate) auto: AutoArgs,
     #[command(flatten)]
     pub(crate) data_args: DataArgs,
     #[command(flatten)]
@@ -155,13 +161,25 @@ pub(crate) struct TrainingArgs {
     flip: Option<bool>,
     /// Channels of the first convolution, numbers of a token, or units of the recurrent layer; all else follows from it
     #[arg(long)]
-    width: Option<usize>,
+    pub(crate) width: Option<usize>,
     /// The kind of the recurrent layer
     #[arg(long)]
     cell: Option<Cell>,
     /// Of all random numbers
     #[arg(long)]
     seed: Option<u64>,
+}
+
+impl Cli {
+    /// The columns that tell what a table is for.
+    pub(crate) fn columns(&self) -> Columns<'_> {
+        Columns {
+            text: &self.texts.text,
+            pair: &self.texts.pair,
+            label: &self.data_args.label,
+            id: &self.series.id,
+        }
+    }
 }
 
 impl TrainingArgs {
@@ -273,6 +291,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::recipes::Recipe;
 
     #[test]
     fn the_command_line_is_sound() {
@@ -284,7 +303,8 @@ mod tests {
         let parse = |options: &[&str]| {
             let command = ["dunlin-train", "resnet", "--data", "x"];
             let cli = Cli::try_parse_from(command.iter().chain(options)).unwrap();
-            cli.training.over(cli.recipe.defaults())
+            assert_eq!(cli.recipe, Wanted::Recipe(Recipe::Resnet));
+            cli.training.over(Recipe::Resnet.defaults())
         };
         assert_eq!(parse(&[]).unwrap(), Recipe::Resnet.defaults());
         let given = parse(&["--epochs", "3", "--flip", "--zoom", "0"]).unwrap();

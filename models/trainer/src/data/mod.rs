@@ -28,7 +28,7 @@ pub use pictures::{Augment, IMAGE};
 pub use series::{Forecasting, LabelledSeriesOptions, SeriesOptions};
 pub use source::{Form, Source};
 pub use split::Split;
-pub use task::Task;
+pub use task::{Columns, Task};
 pub use texts::{Beside, TextOptions, Words};
 
 use bytes::Bytes;

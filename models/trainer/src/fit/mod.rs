@@ -13,7 +13,8 @@ mod training;
 pub use checkpoint::{Checkpoints, Fingerprint};
 pub use hyperparameters::{Hyperparameters, Optimizer};
 pub use progress::Progress;
-pub use training::{Fitted, Plan, fit, outputs};
+pub(crate) use progress::duration;
+pub use training::{Fitted, Plan, fit, outputs, pace};
 
 use serde::{Deserialize, Serialize};
 

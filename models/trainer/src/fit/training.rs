@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::store::ModuleRecord;
@@ -18,6 +18,9 @@ use crate::{Error, ErrorKind, Result};
 /// Examples in a batch where nothing is learned.
 const PLAIN_BATCH: usize = 128;
 
+/// Steps are measured for so long.
+const MEASURED: Duration = Duration::from_secs(1);
+
 /// How a run is carried out; nothing here changes what comes out of it.
 #[derive(Debug)]
 pub struct Plan<'a> {
@@ -25,8 +28,8 @@ pub struct Plan<'a> {
     pub device: Device,
     /// What is trained, and how.
     pub fingerprint: Fingerprint,
-    /// Where it is kept.
-    pub checkpoints: &'a Checkpoints,
+    /// Where it is kept, if it is.
+    pub checkpoints: Option<&'a Checkpoints>,
     /// Steps from one checkpoint to the next.
     pub checkpoint_every: usize,
     /// Threads that read examples.
@@ -56,6 +59,26 @@ pub struct Fitted<N> {
 /// the loss is no number.
 pub fn fit<N: Network>(fresh: N, data: &Arc<Dataset>, plan: &Plan) -> Result<Fitted<N>> {
     Run::start(fresh, data, plan)?.go()
+}
+
+/// How long a step takes, with the reading of its data: as measured over a second, or an epoch.
+pub fn pace<N: Network>(fresh: N, data: &Arc<Dataset>, plan: &Plan) -> Result<Duration> {
+    let mut run = Run::start(fresh, data, plan)?;
+    let objective = run.objective();
+    let mut gradients = GradientsAccumulator::new();
+    let steps = run.steps();
+    let mut ends = vec![Instant::now()];
+    for batch in run.batches(0, 0) {
+        run.step(&batch?, &objective, &mut gradients, steps)?;
+        ends.push(Instant::now());
+        if ends.len() > 2 && ends[1].elapsed() >= MEASURED {
+            break;
+        }
+    }
+    // The first step is left out: a GPU compiles its kernels in it.
+    let first = usize::from(ends.len() > 2);
+    let count = ends.len() - 1 - first;
+    Ok((ends[first + count] - ends[first]) / count as u32)
 }
 
 /// What the network gives for the first examples of a part: `[examples × outputs]`.
@@ -116,7 +139,8 @@ impl<'a, N: Network> Run<'a, N> {
             steps_an_epoch: data.part(Part::Train).len().div_ceil(hyper.batch),
             training,
         };
-        if let Some(checkpoint) = plan.checkpoints.last(&plan.fingerprint)? {
+        let last = plan.checkpoints.map(|kept| kept.last(&plan.fingerprint));
+        if let Some(checkpoint) = last.transpose()?.flatten() {
             let Checkpoint {
                 state,
                 network,
@@ -134,8 +158,7 @@ impl<'a, N: Network> Run<'a, N> {
     }
 
     fn go(mut self) -> Result<Fitted<N>> {
-        let hyper = self.plan.fingerprint.hyperparameters.clone();
-        let steps = hyper.epochs * self.steps_an_epoch;
+        let steps = self.steps();
         let mut progress = Progress::new(self.state.step, steps, self.plan.quiet);
         if self.state.step > 0 {
             progress.say(&format!(
@@ -162,20 +185,36 @@ impl<'a, N: Network> Run<'a, N> {
         })
     }
 
-    /// The rest of an epoch, the first being 0.
-    fn epoch(&mut self, number: usize, steps: usize, progress: &mut Progress) -> Result<()> {
-        let plan = self.plan;
-        let hyper = &plan.fingerprint.hyperparameters;
-        let objective = Objective::new(hyper.smoothing, &self.training);
+    /// All steps, done or not.
+    fn steps(&self) -> usize {
+        self.plan.fingerprint.hyperparameters.epochs * self.steps_an_epoch
+    }
+
+    fn objective(&self) -> Objective {
+        let smoothing = self.plan.fingerprint.hyperparameters.smoothing;
+        Objective::new(smoothing, &self.training)
+    }
+
+    /// The batches of an epoch, the first epoch and the first batch being 0.
+    fn batches(&self, number: usize, first: usize) -> Batches {
+        let hyper = &self.plan.fingerprint.hyperparameters;
         let epoch = Epoch {
             batch: hyper.batch,
             number,
             seed: hyper.seed,
             augment: hyper.augment,
         };
+        Batches::train(self.data, epoch, first, self.plan.workers)
+    }
+
+    /// The rest of an epoch, the first being 0.
+    fn epoch(&mut self, number: usize, steps: usize, progress: &mut Progress) -> Result<()> {
+        let plan = self.plan;
+        let hyper = &plan.fingerprint.hyperparameters;
+        let objective = self.objective();
         let first = self.state.step % self.steps_an_epoch;
         let mut gradients = GradientsAccumulator::new();
-        for batch in Batches::train(self.data, epoch, first, self.plan.workers) {
+        for batch in self.batches(number, first) {
             let batch = batch?;
             let score = self.step(&batch, &objective, &mut gradients, steps)?;
             progress.step(self.state.step, number + 1, hyper.epochs, score);
@@ -309,11 +348,14 @@ impl<'a, N: Network> Run<'a, N> {
     }
 
     fn checkpoint(&mut self) -> Result<()> {
+        let Some(checkpoints) = self.plan.checkpoints else {
+            return Ok(());
+        };
         let state = State {
             seconds: self.seconds(),
             ..self.state.clone()
         };
-        self.plan.checkpoints.store(&Checkpoint {
+        checkpoints.store(&Checkpoint {
             state,
             network: record(&self.network)?,
             optimizer: self.optimizer.into_bytes().map_err(damaged)?.to_vec(),

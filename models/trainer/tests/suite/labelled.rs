@@ -12,7 +12,7 @@ use crate::parquet::{self, Column};
 use crate::trainer::Trainer;
 
 /// Of each series its label and rows of two numbers; no two are alike.
-fn series(count: usize) -> Vec<(&'static str, Vec<[f64; 2]>)> {
+pub(crate) fn series(count: usize) -> Vec<(&'static str, Vec<[f64; 2]>)> {
     let one = |at: usize| {
         let (rows, phase) = (12 + at % 3, at as f64 * 0.37);
         let row = |row: usize| {
@@ -26,7 +26,7 @@ fn series(count: usize) -> Vec<(&'static str, Vec<[f64; 2]>)> {
     (0..count).map(one).collect()
 }
 
-fn csv(all: &[(&str, Vec<[f64; 2]>)]) -> String {
+pub(crate) fn csv(all: &[(&str, Vec<[f64; 2]>)]) -> String {
     let mut file = "id,time,label,height,kind\n".to_owned();
     for (id, (label, rows)) in all.iter().enumerate() {
         for (time, [height, kind]) in rows.iter().enumerate() {

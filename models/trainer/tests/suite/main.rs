@@ -1,5 +1,6 @@
 //! The trainer, from outside: its data, its exports, and the built program.
 
+mod auto;
 mod data;
 mod export;
 mod gates;

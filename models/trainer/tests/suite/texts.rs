@@ -20,7 +20,7 @@ const WORDS: [[&str; 6]; 2] = [
 ];
 
 /// Texts of two kinds, some words of which are common to both.
-fn texts(count: usize) -> Vec<(String, &'static str)> {
+pub(crate) fn texts(count: usize) -> Vec<(String, &'static str)> {
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let text = |number: usize| {
         let kind = number % 2;
@@ -38,7 +38,7 @@ fn texts(count: usize) -> Vec<(String, &'static str)> {
     (0..count).map(text).collect()
 }
 
-fn csv(texts: &[(String, &str)]) -> String {
+pub(crate) fn csv(texts: &[(String, &str)]) -> String {
     let rows = texts
         .iter()
         .map(|(text, label)| format!("{label},\"{text}\"\n"));
@@ -253,7 +253,7 @@ fn train_and_publish(recipe: &[&str]) {
 }
 
 /// Three words, and the same in another language and another order; no two are alike.
-fn pairs(count: usize) -> String {
+pub(crate) fn pairs(count: usize) -> String {
     let colors = [
         "red rot",
         "green grün",

@@ -37,7 +37,7 @@ const USUAL_SIDE: usize = 224;
 /// The endings of picture files, lower case.
 const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "gif", "bmp"];
 
-fn is_picture(name: &str) -> bool {
+pub(super) fn is_picture(name: &str) -> bool {
     let ending = name.rsplit('.').next().unwrap_or_default();
     ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
 }
