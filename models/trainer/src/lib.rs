@@ -12,7 +12,7 @@
 //! - [`evaluate`]: the exported graph, run by the engine that will serve it, on the test part.
 //! - [`package`]: the folder that `dunlin push` takes.
 //! - [`job`]: all of it, in order.
-//! - [`sagemaker`]: the same, where Amazon SageMaker starts it.
+//! - [`sagemaker`]: the same, where Amazon `SageMaker` starts it.
 //!
 //! The network is trained with [Burn](https://burn.dev) on a device that is chosen at run time;
 //! examples are read by `dunlin-transforms`, as serving reads them.

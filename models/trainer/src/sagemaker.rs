@@ -1,7 +1,7 @@
-//! The program as Amazon SageMaker starts it: `train` is its only argument, and files below `/opt/ml`
+//! The program as Amazon `SageMaker` starts it: `train` is its only argument, and files below `/opt/ml`
 //! say the rest. They become the options that people give.
 //!
-//! | SageMaker | here |
+//! | `SageMaker` | here |
 //! | --- | --- |
 //! | hyperparameters: `SM_HPS`, or `input/config/hyperparameters.json` | options by their names, `recipe` before them |
 //! | channels: `SM_CHANNEL_TRAINING`, or the folders of `input/data` | `--data` |
@@ -38,7 +38,7 @@ impl Job {
         })
     }
 
-    /// Trains as the job asks for, and leaves the reports where SageMaker takes them from; the reason,
+    /// Trains as the job asks for, and leaves the reports where `SageMaker` takes them from; the reason,
     /// if it failed.
     pub fn run(&self, train: impl FnOnce(&Cli) -> Result<()>) -> Result<()> {
         let result = self.cli().and_then(|cli| {
@@ -92,19 +92,18 @@ impl Job {
 
     fn hyperparameters(&self) -> Result<Map<String, Value>> {
         let file = self.root.join("input/config/hyperparameters.json");
-        let (place, text) = match env::var("SM_HPS") {
-            Ok(text) => ("SM_HPS".to_owned(), text),
-            Err(_) => {
-                let text = fs::read_to_string(&file).map_err(|error| {
-                    let message = format!(
-                        "`train` alone is how SageMaker starts this program, and {} can't be read; \
-                         elsewhere, name a recipe: dunlin train --help",
-                        file.display()
-                    );
-                    Error::new(ErrorKind::NotFound, message).because(error)
-                })?;
-                (file.display().to_string(), text)
-            }
+        let (place, text) = if let Ok(text) = env::var("SM_HPS") {
+            ("SM_HPS".to_owned(), text)
+        } else {
+            let text = fs::read_to_string(&file).map_err(|error| {
+                let message = format!(
+                    "`train` alone is how SageMaker starts this program, and {} can't be read; \
+                     elsewhere, name a recipe: dunlin train --help",
+                    file.display()
+                );
+                Error::new(ErrorKind::NotFound, message).because(error)
+            })?;
+            (file.display().to_string(), text)
         };
         serde_json::from_str(&text)
             .map_err(|error| Error::usage(format!("{place} is no JSON object")).because(error))
@@ -135,7 +134,7 @@ impl Job {
 }
 
 /// Hyperparameters as options: `{"recipe": "cnn", "learning_rate": "0.1"}`. Values come as text, in which
-/// SageMaker's Python SDK writes JSON.
+/// `SageMaker`'s Python SDK writes JSON.
 fn options(hyperparameters: &Map<String, Value>) -> Vec<String> {
     let command = Cli::command();
     let is_switch = |name: &str| {

@@ -103,7 +103,7 @@ impl Forecasts {
     /// # Panics
     /// If there are no windows.
     pub fn measure(&self) -> ForecastMetrics {
-        let [mae, rmse, mase, naive_mae, mae_to_naive] = self.figures().map(|(_, value)| value);
+        let [mae, rmse, scaled, naive_mae, mae_to_naive] = self.figures().map(|(_, value)| value);
         let errors = distances(&self.foretold, &self.came);
         let naive = distances(&self.naive, &self.came);
         let of_windows = |power: i32| -> Vec<f64> {
@@ -125,7 +125,7 @@ impl Forecasts {
             mae_interval,
             rmse,
             rmse_interval: squared.map(f64::sqrt),
-            mase,
+            mase: scaled,
             mase_interval: mae_interval.map(|mae| mae / self.divisor()),
             naive_mae,
             naive_rmse: mean(naive.iter().map(|error| error * error)).sqrt(),

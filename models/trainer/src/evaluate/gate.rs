@@ -1,6 +1,6 @@
 //! Conditions that a model must meet to be published: `accuracy>=0.9`, `accuracy>=production+0.01 (p<0.05)`.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -77,6 +77,7 @@ impl Gate {
             verdict.why = format!("{name} is not measured here");
             return verdict;
         };
+        // Writing to a string can't fail.
         verdict.why = format!("{name} is {value:.4}");
         let other = match self.bound {
             Bound::Number(_) => None,
@@ -88,7 +89,7 @@ impl Gate {
                 };
                 verdict.production = production.evaluation.figure(name);
                 let has = verdict.production.unwrap_or(f64::NAN);
-                verdict.why += &format!(", {} has {has:.4}", production.version);
+                let _ = write!(verdict.why, ", {} has {has:.4}", production.version);
                 Some(&production.evaluation)
             }
         };
@@ -108,7 +109,7 @@ impl Gate {
                 gain(&|evaluation| evaluation.figure_of(name, examples)) - noise
             });
             verdict.p = Some(p);
-            verdict.why += &format!(", p is {p:.4}");
+            let _ = write!(verdict.why, ", p is {p:.4}");
             verdict.met &= p < limit;
         }
         verdict

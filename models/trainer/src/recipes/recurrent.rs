@@ -85,7 +85,7 @@ impl Recurrent {
             .map(|at| {
                 let own = self.hidden.forward(state.clone());
                 match self.cell {
-                    Cell::Gru => state = gru(row(at), own, state.clone()),
+                    Cell::Gru => state = gru(&row(at), &own, state.clone()),
                     Cell::Lstm => {
                         let gates = row(at) + own;
                         [state, memory] = lstm(gates, memory.clone());
@@ -98,13 +98,13 @@ impl Recurrent {
 }
 
 /// The next state, from what row and state say, `[batch, 3 × width]`.
-fn gru(row: Tensor<2>, own: Tensor<2>, state: Tensor<2>) -> Tensor<2> {
+fn gru(row: &Tensor<2>, own: &Tensor<2>, state: Tensor<2>) -> Tensor<2> {
     let [_, width] = state.dims();
     let part =
         |of: &Tensor<2>, from: usize, to: usize| of.clone().slice_dim(1, from * width..to * width);
-    let gates = sigmoid(part(&row, 0, 2) + part(&own, 0, 2));
+    let gates = sigmoid(part(row, 0, 2) + part(own, 0, 2));
     let (update, reset) = (part(&gates, 0, 1), part(&gates, 1, 2));
-    let new = tanh(part(&row, 2, 3) + reset * part(&own, 2, 3));
+    let new = tanh(part(row, 2, 3) + reset * part(own, 2, 3));
     // (1 - update) × new + update × state
     new.clone() + update * (state - new)
 }

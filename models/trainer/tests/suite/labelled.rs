@@ -17,7 +17,11 @@ pub(crate) fn series(count: usize) -> Vec<(&'static str, Vec<[f64; 2]>)> {
         let (rows, phase) = (12 + at % 3, at as f64 * 0.37);
         let row = |row: usize| {
             let turn = (row as f64 * 0.9 + phase).sin();
-            let height = if at % 2 == 0 { turn } else { turn.signum() };
+            let height = if at.is_multiple_of(2) {
+                turn
+            } else {
+                turn.signum()
+            };
             let noise = ((at * 7 + row * 13) % 11) as f64 / 10.0;
             [10.0 * height + 50.0 + noise, (at % 5) as f64]
         };

@@ -1,4 +1,4 @@
-//! The program as Amazon SageMaker starts it, in a folder that looks like its `/opt/ml`.
+//! The program as Amazon `SageMaker` starts it, in a folder that looks like its `/opt/ml`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ impl Job {
     }
 }
 
-/// As SageMaker's Python SDK writes them: text, with JSON in it.
+/// As `SageMaker`'s Python SDK writes them: text, with JSON in it.
 fn hyperparameters() -> Value {
     json!({
         "recipe": "\"resnet\"",

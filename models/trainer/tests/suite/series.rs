@@ -66,10 +66,10 @@ fn parts_follow_one_another_in_time() {
     let table = csv(1000);
     let lines = table.lines().skip(1).map(|line| {
         let cells: Vec<&str> = line.split(',').collect();
-        let [date, temp, wind] = cells[..] else {
+        let [day, temp, wind] = cells[..] else {
             panic!("three cells");
         };
-        format!("{{\"date\": \"{date}\", \"temp\": {temp}, \"wind\": {wind}}}\n")
+        format!("{{\"date\": \"{day}\", \"temp\": {temp}, \"wind\": {wind}}}\n")
     });
     let lines: String = lines.collect();
     let other = tempfile::tempdir().unwrap();

@@ -26,7 +26,10 @@ pub(super) fn names(table: &str, bytes: Box<dyn Read>) -> Result<Vec<String>> {
     Ok(open(table, bytes)?.1)
 }
 
-fn open(table: &str, bytes: Box<dyn Read>) -> Result<(Reader<Box<dyn Read>>, Vec<String>)> {
+/// A file after its first row, and the names in that.
+type Opened = (Reader<Box<dyn Read>>, Vec<String>);
+
+fn open(table: &str, bytes: Box<dyn Read>) -> Result<Opened> {
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
     let names = reader
         .byte_headers()

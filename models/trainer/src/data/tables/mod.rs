@@ -94,7 +94,7 @@ pub(super) fn number(cell: &Value) -> Option<f64> {
 /// The bytes of a file, unpacked.
 fn reader(source: &Source, meta: &ObjectMeta) -> Box<dyn Read> {
     let file = source.file(meta).read_from(0);
-    if !meta.key.as_str().ends_with(".gz") {
+    if meta.key.as_str().rsplit('.').next() != Some("gz") {
         return Box::new(file);
     }
     Box::new(Limited {
