@@ -7,8 +7,14 @@ use super::encoder::Encoder;
 use super::{Network, TextShape, Tokens};
 use crate::export::{Graph, Value};
 
-/// The encoder's mean over the tokens, as it is. How long a vector is has no meaning: training
-/// compares directions, and serving makes it 1 long.
+/// The deviation of fresh vectors of tokens: so large that, before anything is learned, texts are near
+/// one another if they have tokens in common.
+const TOKENS: f64 = 1.0;
+
+/// The encoder's mean over the tokens, as it is. Nothing of it is left out in training: cosines are
+/// divided by so small a temperature that the noise would drown them, and all texts would come to lie
+/// in one place. How long a vector is has no meaning: training compares directions, and serving makes
+/// it 1 long.
 #[derive(Module, Debug)]
 pub struct Embed {
     encoder: Encoder,
@@ -19,7 +25,7 @@ impl Embed {
     /// Fresh weights, drawn from the device's random numbers.
     pub fn new(shape: TextShape, width: usize, device: &Device) -> Self {
         Self {
-            encoder: Encoder::new(shape, width, device),
+            encoder: Encoder::new(shape, width, TOKENS, device),
             width,
         }
     }

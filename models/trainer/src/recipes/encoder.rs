@@ -22,9 +22,12 @@ const INNER: usize = 4;
 /// Numbers that a head looks at.
 const HEAD: usize = 16;
 
-/// Share of the numbers that training leaves out, at both ends. Inside the encoder it would cost more
-/// than all the rest: as many random numbers as there are pairs of tokens.
-const DROPOUT: f64 = 0.2;
+/// Share of the numbers that training leaves out where tokens come in. Inside the encoder it would cost
+/// more than all the rest: as many random numbers as there are pairs of tokens.
+pub(super) const DROPOUT: f64 = 0.2;
+
+/// The deviation of fresh vectors of places.
+const PLACES: f64 = 0.1;
 
 /// Tokens and their places become vectors; encoder layers; the mean over the tokens.
 #[derive(Module, Debug)]
@@ -37,24 +40,22 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// Fresh weights. Of a width that no head divides, there is one head.
-    pub(super) fn new(shape: TextShape, width: usize, device: &Device) -> Self {
+    /// Fresh weights; `std` is the deviation of the tokens' vectors. Of a width that no head divides,
+    /// there is one head.
+    pub(super) fn new(shape: TextShape, width: usize, std: f64, device: &Device) -> Self {
         let heads = if width.is_multiple_of(HEAD) {
             width / HEAD
         } else {
             1
         };
-        let embedding = |count: usize| {
+        let embedding = |count: usize, std: f64| {
             EmbeddingConfig::new(count, width)
-                .with_initializer(Initializer::Normal {
-                    mean: 0.0,
-                    std: 0.1,
-                })
+                .with_initializer(Initializer::Normal { mean: 0.0, std })
                 .init(device)
         };
         Self {
-            tokens: embedding(shape.vocabulary),
-            places: embedding(shape.length),
+            tokens: embedding(shape.vocabulary, std),
+            places: embedding(shape.length, PLACES),
             dropout: DropoutConfig::new(DROPOUT).init(),
             layers: TransformerEncoderConfig::new(width, INNER * width, heads, LAYERS)
                 .with_norm_first(true)
@@ -72,8 +73,7 @@ impl Encoder {
             .dropout
             .forward(self.tokens.forward(texts.ids.clone()) + places);
         let input = TransformerEncoderInput::new(x).mask_pad(texts.padding.clone());
-        let x = self.norm.forward(self.layers.forward(input));
-        self.dropout.forward(texts.mean(x))
+        texts.mean(self.norm.forward(self.layers.forward(input)))
     }
 
     /// The same, in ONNX's words.

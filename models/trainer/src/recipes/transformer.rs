@@ -1,17 +1,21 @@
 //! Classes of texts.
 
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::encoder::Encoder;
+use super::encoder::{DROPOUT, Encoder};
 use super::{Network, Tokens, outputs_of};
 use crate::export::{Graph, Value};
+
+/// The deviation of fresh vectors of tokens.
+const TOKENS: f64 = 0.1;
 
 /// The encoder's mean over the tokens; a score a class.
 #[derive(Module, Debug)]
 pub struct Transformer {
     encoder: Encoder,
+    dropout: Dropout,
     scores: Linear,
 }
 
@@ -30,7 +34,8 @@ impl Transformer {
     /// Fresh weights, drawn from the device's random numbers.
     pub fn new(shape: TextShape, width: usize, device: &Device) -> Self {
         Self {
-            encoder: Encoder::new(shape, width, device),
+            encoder: Encoder::new(shape, width, TOKENS, device),
+            dropout: DropoutConfig::new(DROPOUT).init(),
             scores: LinearConfig::new(width, shape.classes).init(device),
         }
     }
@@ -40,7 +45,8 @@ impl Network for Transformer {
     type Input = Tokens;
 
     fn forward(&self, texts: Tokens) -> Tensor<2> {
-        self.scores.forward(self.encoder.forward(texts))
+        let mean = self.encoder.forward(texts);
+        self.scores.forward(self.dropout.forward(mean))
     }
 
     fn draw(&self, graph: &mut Graph, inputs: &[Value]) -> Value {
