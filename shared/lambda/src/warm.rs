@@ -9,7 +9,9 @@ use dunlin_serving::Service;
 /// ends nothing: readiness tells of it, and the request that needs the model tries again.
 pub async fn warm(service: &Arc<Service>, time: Duration) {
     let warming = async {
-        if let Err(error) = service.preload().await {
+        // The store's sign of life, which is good for a while, comes beside the models.
+        let (preloaded, _) = tokio::join!(service.preload(), service.ready());
+        if let Err(error) = preloaded {
             tracing::warn!(error = error.chain(), "a model could not be preloaded");
         }
         service.ready().await

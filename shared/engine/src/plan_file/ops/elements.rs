@@ -10,7 +10,9 @@ use tract_onnx::tract_core::ops::nn::gelu_approximate::GeluApproximate;
 use tract_onnx::tract_core::ops::nn::gelu_exact::GeluExact;
 use tract_onnx::tract_core::ops::nn::silu::Silu;
 use tract_onnx::tract_core::ops::nn::{HardSwish, LeakyRelu, Sigmoid};
-use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, QuantizeLinearI8, QuantizeLinearU8};
+use tract_onnx::tract_core::ops::quant::{
+    DequantizeLinearF32, OffsetI8asU8, OffsetU8asI8, QuantizeLinearI8, QuantizeLinearU8,
+};
 use tract_onnx::tract_core::ops::{identity::Identity, math};
 
 use crate::error::{Error, Result};
@@ -80,6 +82,7 @@ plain_functions! {
     "recip" => math::Recip, "round" => math::Round, "roundhalftoeven" => math::RoundHalfToEven,
     "rsqrt" => math::Rsqrt, "sigmoid" => Sigmoid, "sign" => math::Sign, "silu" => Silu,
     "sin" => math::Sin, "sinh" => math::Sinh, "sqrt" => math::Sqrt, "square" => math::Square,
+    "offset_i8_as_u8" => OffsetI8asU8, "offset_u8_as_i8" => OffsetU8asI8,
     "tan" => math::Tan, "tanh" => math::Tanh,
 }
 
