@@ -45,7 +45,12 @@ def deployed(aws):
         jobDefinitionName="training",
         type="container",
         parameters={"recipe": "cnn", "model": "digits"},
-        containerProperties={"image": "trainer", "vcpus": 1, "memory": 128, "command": ["Ref::recipe"]},
+        containerProperties={
+            "image": "trainer",
+            "vcpus": 1,
+            "memory": 128,
+            "command": ["Ref::recipe", "--data", "Ref::data", "--publish", "Ref::model"],
+        },
     )
     stack(aws, "dunlin", TrainingQueue=queue["jobQueueArn"], TrainingDefinition=definition["jobDefinitionArn"])
     return queue["jobQueueArn"], definition["jobDefinitionArn"]
@@ -73,6 +78,15 @@ def test_the_job_is_the_stacks_and_is_told_what_was_asked_for(aws, deployed):
         "run": "s3://models-of-the-stack/runs/flowers",
     }
     assert job["parameters"] == told["parameters"]
+
+
+def test_options_of_the_trainer_come_behind_the_definitions_command(aws, deployed):
+    gate = "accuracy>=production+0.01 (p<0.05)"
+    done = submit(aws, "--data", "s3://flowers", "--recipe", "resnet", "--", "--require", gate)
+    assert done.returncode == 0, done.stderr
+    (job,) = aws.client("batch").describe_jobs(jobs=[json.loads(done.stdout)["job"]])["jobs"]
+    told = ["resnet", "--data", "s3://flowers", "--publish", "digits", "--require", gate]
+    assert job["container"]["command"] == told
 
 
 def test_what_stands_in_its_way_is_told(aws, deployed):

@@ -60,7 +60,7 @@ Release:
   alias        Show, set or delete aliases
 
   compile      Compile and prove a model without publishing it
-  train        Train a model on labelled pictures; a program of its own, dunlin-train
+  train        Train a model on pictures, texts or series; a program of its own, dunlin-train
 
 Look inside:
   inspect      Show what an .onnx file takes, gives, and is made of
@@ -383,7 +383,7 @@ From the latency that was measured when the version was published, and a table o
     Cost(CostArgs),
     /// List what the HTTP API answers
     Routes,
-    /// Train a model on labelled pictures; a program of its own, dunlin-train
+    /// Train a model on pictures, texts or series; a program of its own, dunlin-train
     #[command(
         disable_help_flag = true,
         disable_help_subcommand = true,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use dunlin_registry::ModelName;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::aws::{NO_CLI, Told, aws, outputs, text};
 use crate::context::Context;
@@ -37,6 +37,9 @@ pub(crate) struct SubmitArgs {
     /// Stay until it has ended
     #[arg(long)]
     watch: bool,
+    /// More of what dunlin-train takes, behind `--`
+    #[arg(last = true, value_name = "OPTION")]
+    options: Vec<String>,
 }
 
 /// How often `--watch` looks.
@@ -74,7 +77,8 @@ pub(crate) fn submit(arguments: &SubmitArgs, context: &Context) -> Result<(), Fa
         .name
         .clone()
         .unwrap_or_else(|| job_name(arguments));
-    let given = serde_json::json!(parameters).to_string();
+    let given = json!(parameters).to_string();
+    let overrides = overrides(&definition, &parameters, &arguments.options)?;
     let told = ask(&[
         "batch",
         "submit-job",
@@ -86,6 +90,8 @@ pub(crate) fn submit(arguments: &SubmitArgs, context: &Context) -> Result<(), Fa
         &definition,
         "--parameters",
         &given,
+        "--container-overrides",
+        &overrides.to_string(),
     ])?;
     let mut submitted = Submitted {
         job: text(&told["jobId"]),
@@ -134,6 +140,36 @@ fn parameters(arguments: &SubmitArgs, store: &str) -> BTreeMap<&'static str, Str
     given
         .filter_map(|(name, value)| Some((name, value?)))
         .collect()
+}
+
+/// What the container is told instead of the definition's command: that, and more options. Batch puts parameters into a
+/// definition's command alone.
+fn overrides(
+    definition: &str,
+    parameters: &BTreeMap<&'static str, String>,
+    options: &[String],
+) -> Result<Value, Failure> {
+    if options.is_empty() {
+        return Ok(json!({}));
+    }
+    let told = ask(&[
+        "batch",
+        "describe-job-definitions",
+        "--job-definitions",
+        definition,
+    ])?;
+    let told = &told["jobDefinitions"][0];
+    let of_definition = told["containerProperties"]["command"].as_array();
+    let words = of_definition.into_iter().flatten().map(|word| {
+        let word = text(word);
+        let Some(name) = word.strip_prefix("Ref::") else {
+            return word;
+        };
+        let given = parameters.get(name).cloned();
+        given.unwrap_or_else(|| text(&told["parameters"][name]))
+    });
+    let command: Vec<String> = words.chain(options.iter().cloned()).collect();
+    Ok(json!({ "command": command }))
 }
 
 /// As Batch takes names: letters, digits, hyphens and underscores.
