@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
-PICTURES, SIDE, BATCH, EPOCHS = 12_800, 28, 32, 3
+PICTURES, SIDE, BATCH, EPOCHS = 12_800, 28, 32, 2
 
 
 def idx(name):
@@ -42,9 +42,10 @@ def some(folder):
     return pictures, labels
 
 
-def ours(given, folder):
+def ours(given, folder, data):
     """Steps a second, as the last line of the log has it."""
-    command = [given.program, "cnn", "--data", folder, "--output", folder / "model", "--epochs", str(EPOCHS)]
+    run = tempfile.mkdtemp(dir=folder)
+    command = [given.program, "cnn", "--data", data, "--run", run, "--output", f"{run}/model", "--epochs", str(EPOCHS)]
     environment = os.environ | {"RAYON_NUM_THREADS": str(given.threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(re.findall(r"([0-9.]+) steps/s", done.stderr)[-1])
@@ -79,9 +80,11 @@ def main():
     rates = []
     with tempfile.TemporaryDirectory() as work:
         folder = pathlib.Path(work)
-        pictures, labels = some(folder)
+        data = folder / "data"
+        data.mkdir()
+        pictures, labels = some(data)
         for _ in range(given.rounds):
-            rates.append((ours(given, folder), theirs(given, pictures, labels)))
+            rates.append((ours(given, folder, data), theirs(given, pictures, labels)))
             print("{:.1f} steps/s, PyTorch {:.1f}".format(*rates[-1]), flush=True)
     own, other = (statistics.median(rate) for rate in zip(*rates, strict=True))
     print(
