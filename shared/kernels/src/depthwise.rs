@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::activation::Apply;
 use crate::simd::{Simd, Task};
 use crate::{Activation, Isa, Window};
 
@@ -106,28 +105,21 @@ impl Task for Run<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let depthwise = self.depthwise;
-        let plane = |[height, width]: [usize; 2]| height * width * S::LANES;
-        let (input, output) = (plane(depthwise.size), plane(depthwise.output_size()));
-        let weights = plane(depthwise.window.kernel);
-        let bounds = depthwise.activation.bounds();
-        for (block, output) in self.output.chunks_exact_mut(output).enumerate() {
-            let plane = numbers::Plane {
-                window: depthwise.window,
-                size: depthwise.size,
-                input: &self.input[block * input..][..input],
-                weights: &self.weights[block * weights..][..weights],
-                bias: &self.bias[block * S::LANES..][..S::LANES],
+        let activation = self.depthwise.activation;
+        let bounds = activation.bounds();
+        tile::run(
+            s,
+            numbers::Planes {
+                window: self.depthwise.window,
+                size: self.depthwise.size,
+                blocks: self.bias.len() / S::LANES,
+                input: self.input,
+                weights: self.weights,
+                bias: self.bias,
                 bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
-                output,
-            };
-            tile::run(s, plane);
-            if bounds.is_none() {
-                s.vectorize(Apply {
-                    activation: depthwise.activation,
-                    values: output,
-                });
-            }
-        }
+                then: bounds.is_none().then_some(activation),
+                output: self.output,
+            },
+        );
     }
 }

@@ -74,8 +74,13 @@ impl Window {
     pub(crate) fn inside(&self, axis: usize, at: usize, size: usize) -> std::ops::Range<usize> {
         let start = at * self.stride[axis];
         let (before, dilation) = (self.before[axis], self.dilation[axis]);
-        let first = before.saturating_sub(start).div_ceil(dilation);
-        let last = (size + before).saturating_sub(start).div_ceil(dilation);
+        // A row of a small plane is soon done, and division slow.
+        let steps = |positions: usize| match dilation {
+            1 => positions,
+            _ => positions.div_ceil(dilation),
+        };
+        let first = steps(before.saturating_sub(start));
+        let last = steps((size + before).saturating_sub(start));
         let last = last.min(self.kernel[axis]);
         first.min(last)..last
     }

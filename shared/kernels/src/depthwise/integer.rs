@@ -148,9 +148,6 @@ impl Task for Run<'_> {
         let IntegerDepthwise {
             depthwise, output, ..
         } = self.convolution;
-        let of = self.operands;
-        let plane = |[height, width]: [usize; 2]| height * width * S::LANES;
-        let [input_len, output_len] = [depthwise.size, depthwise.output_size()].map(plane);
         // Steps ascend with the numbers, so that the activation's bounds may be put on the steps.
         let (low, high) = depthwise.activation.bounds().expect("is supported");
         let [first, last] = output.range;
@@ -159,44 +156,29 @@ impl Task for Run<'_> {
             step.max(first).min(last)
         };
         let range = (step(low), step(high));
-        let weights = plane([self.convolution.quads(), depthwise.window.kernel[1]]);
-        for (block, to) in of.output.chunks_exact_mut(output_len).enumerate() {
-            let lanes = block * S::LANES..(block + 1) * S::LANES;
-            tile::run(
-                s,
-                Plane {
-                    convolution: self.convolution,
-                    padding: self.padding,
-                    input: &of.input[block * input_len..][..input_len],
-                    weights: &of.weights[block * weights..][..weights],
-                    offsets: &of.offsets[lanes.clone()],
-                    factor: &of.factor[lanes.clone()],
-                    bias: &of.bias[lanes],
-                    steps: *output,
-                    range,
-                    output: to,
-                },
-            );
-        }
+        tile::run(
+            s,
+            Planes {
+                convolution: self.convolution,
+                padding: self.padding,
+                blocks: self.operands.bias.len() / S::LANES,
+                of: self.operands,
+                range,
+            },
+        );
     }
 }
 
-/// One block.
-struct Plane<'p> {
+struct Planes<'p> {
     convolution: &'p IntegerDepthwise,
     padding: &'p [u8],
-    input: &'p [u8],
-    weights: &'p [f32],
-    offsets: &'p [f32],
-    factor: &'p [f32],
-    bias: &'p [f32],
-    steps: Steps,
+    of: IntegerDepthwiseOperands<'p>,
+    blocks: usize,
     /// The steps that the activation leaves.
     range: (f32, f32),
-    output: &'p mut [u8],
 }
 
-impl tile::Plane for Plane<'_> {
+impl tile::Planes for Planes<'_> {
     #[inline(always)]
     fn shape(&self) -> (Window, [usize; 2]) {
         let depthwise = &self.convolution.depthwise;
@@ -204,27 +186,41 @@ impl tile::Plane for Plane<'_> {
     }
 
     #[inline(always)]
-    fn is_sound(&self, lanes: usize) -> bool {
-        let (window, size) = self.shape();
-        let len = |[height, width]: [usize; 2]| height * width * lanes;
-        let quads = self.convolution.quads();
-        self.input.len() == len(size)
-            && self.padding.len() == len([1, size[1]])
-            && quads <= QUADS
-            && self.weights.len() == len([quads, window.kernel[1]])
-            && [self.offsets, self.factor, self.bias].map(<[f32]>::len) == [lanes; 3]
-            && self.output.len() == len(window.output(size))
+    fn blocks(&self) -> usize {
+        self.blocks
     }
 
     #[inline(always)]
-    unsafe fn row<S: Simd>(&mut self, s: S, y: usize, columns: usize) -> impl tile::Row<S> {
+    fn is_sound(&self, lanes: usize) -> bool {
+        let (window, size) = self.shape();
+        let blocks = self.blocks;
+        let len = |[height, width]: [usize; 2]| blocks * height * width * lanes;
+        let quads = self.convolution.quads();
+        let of = &self.of;
+        of.input.len() == len(size)
+            && self.padding.len() == size[1] * lanes
+            && quads <= QUADS
+            && of.weights.len() == len([quads, window.kernel[1]])
+            && [of.offsets, of.factor, of.bias].map(<[f32]>::len) == [blocks * lanes; 3]
+            && of.output.len() == len(window.output(size))
+    }
+
+    #[inline(always)]
+    unsafe fn row<S: Simd>(
+        &mut self,
+        s: S,
+        block: usize,
+        y: usize,
+        [rows, columns]: [usize; 2],
+    ) -> impl tile::Row<S> {
         let (window, [height, width]) = self.shape();
+        let (of, steps) = (&mut self.of, &self.convolution.output);
         let input = |tap: usize| {
             let row = y * window.stride[0] + tap * window.dilation[0];
             let row = row.wrapping_sub(window.before[0]);
             // What multiplies rows beyond the kernel is zero.
             let rows = if row < height && tap < window.kernel[0] {
-                &self.input[row * width * S::LANES..]
+                &of.input[(block * height + row) * width * S::LANES..]
             } else {
                 self.padding
             };
@@ -238,27 +234,35 @@ impl tile::Plane for Plane<'_> {
                 input(QUAD * at + 3),
             ]
         };
-        let per_step = s.splat(1.0 / self.steps.scale);
+        let quads = self.convolution.quads();
+        let per_step = s.splat(1.0 / steps.scale);
+        let lane = block * S::LANES;
         // SAFETY: the caller's promise.
         unsafe {
             Row {
-                quads: self.convolution.quads(),
+                quads,
                 input: [quad(0), quad(1)],
                 padding: s.load_quads([self.padding.as_ptr(); QUAD]),
-                weights: self.weights.as_ptr(),
+                weights: of.weights.as_ptr().add(lane * quads * window.kernel[1]),
                 kernel: window.kernel[1],
-                offsets: s.load(self.offsets.as_ptr()),
-                factor: s.mul(s.load(self.factor.as_ptr()), per_step),
+                offsets: s.load(of.offsets.as_ptr().add(lane)),
+                factor: s.mul(s.load(of.factor.as_ptr().add(lane)), per_step),
                 bias: s.mul_add(
-                    s.load(self.bias.as_ptr()),
+                    s.load(of.bias.as_ptr().add(lane)),
                     per_step,
-                    s.splat(self.steps.zero),
+                    s.splat(steps.zero),
                 ),
                 range: (s.splat(self.range.0), s.splat(self.range.1)),
-                output: self.output.as_mut_ptr().add(y * columns * S::LANES),
+                output: of
+                    .output
+                    .as_mut_ptr()
+                    .add((block * rows + y) * columns * S::LANES),
             }
         }
     }
+
+    #[inline(always)]
+    fn complete<S: Simd>(&mut self, _: S, _: usize) {}
 }
 
 struct Row<S: Simd> {

@@ -1,38 +1,53 @@
 //! Planes of numbers.
 
 use super::tile;
-use crate::Window;
+use crate::activation::Apply;
 use crate::simd::Simd;
+use crate::{Activation, Window};
 
-/// One block of a depthwise convolution of numbers.
-pub(super) struct Plane<'p> {
+/// A depthwise convolution of numbers.
+pub(super) struct Planes<'p> {
     pub(super) window: Window,
     /// Height and width of the input.
     pub(super) size: [usize; 2],
+    pub(super) blocks: usize,
     pub(super) input: &'p [f32],
     pub(super) weights: &'p [f32],
     pub(super) bias: &'p [f32],
     pub(super) bounds: (f32, f32),
+    /// What is done on a plane that is complete.
+    pub(super) then: Option<Activation>,
     pub(super) output: &'p mut [f32],
 }
 
-impl tile::Plane for Plane<'_> {
+impl tile::Planes for Planes<'_> {
     #[inline(always)]
     fn shape(&self) -> (Window, [usize; 2]) {
         (self.window, self.size)
     }
 
     #[inline(always)]
+    fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    #[inline(always)]
     fn is_sound(&self, lanes: usize) -> bool {
-        let len = |[height, width]: [usize; 2]| height * width * lanes;
+        let len = |[height, width]: [usize; 2]| self.blocks * height * width * lanes;
         self.input.len() == len(self.size)
             && self.weights.len() == len(self.window.kernel)
-            && self.bias.len() == lanes
+            && self.bias.len() == self.blocks * lanes
             && self.output.len() == len(self.window.output(self.size))
     }
 
     #[inline(always)]
-    unsafe fn row<S: Simd>(&mut self, _: S, y: usize, columns: usize) -> impl tile::Row<S> {
+    unsafe fn row<S: Simd>(
+        &mut self,
+        _: S,
+        block: usize,
+        y: usize,
+        [rows, columns]: [usize; 2],
+    ) -> impl tile::Row<S> {
         let (window, [height, width]) = (&self.window, self.size);
         let taps = window.inside(0, y, height);
         let top = if taps.is_empty() {
@@ -40,21 +55,39 @@ impl tile::Plane for Plane<'_> {
         } else {
             y * window.stride[0] + taps.start * window.dilation[0] - window.before[0]
         };
+        let line = block * window.kernel[0] + taps.start;
         // SAFETY: `taps` lie inside; the rest is the caller's promise.
         unsafe {
             Row {
                 taps: taps.len(),
-                input: self.input.as_ptr().add(top * width * S::LANES),
+                input: self
+                    .input
+                    .as_ptr()
+                    .add((block * height + top) * width * S::LANES),
                 step: width * window.dilation[0] * S::LANES,
                 weights: self
                     .weights
                     .as_ptr()
-                    .add(taps.start * window.kernel[1] * S::LANES),
+                    .add(line * window.kernel[1] * S::LANES),
                 kernel: window.kernel[1],
-                bias: self.bias.as_ptr(),
+                bias: self.bias.as_ptr().add(block * S::LANES),
                 bounds: self.bounds,
-                output: self.output.as_mut_ptr().add(y * columns * S::LANES),
+                output: self
+                    .output
+                    .as_mut_ptr()
+                    .add((block * rows + y) * columns * S::LANES),
             }
+        }
+    }
+
+    #[inline(always)]
+    fn complete<S: Simd>(&mut self, s: S, block: usize) {
+        if let Some(activation) = self.then {
+            let plane = self.output.len() / self.blocks;
+            s.vectorize(Apply {
+                activation,
+                values: &mut self.output[block * plane..][..plane],
+            });
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The innermost loops: one plane of one block, a few columns of a row of its output at a time.
+//! The innermost loops: a plane for each block, a few columns of a row of its output at a time.
 //!
 //! Nothing is copied for padding: taps beyond the plane are left out.
+
+use std::ops::Range;
 
 use crate::Window;
 use crate::simd::{Simd, Task};
@@ -13,19 +15,30 @@ const fn fits(registers: usize, width: usize) -> bool {
     width <= if registers < 32 { 6 } else { 8 }
 }
 
-/// One block of a depthwise convolution.
-pub(super) trait Plane {
+/// A depthwise convolution: a plane for each block of channels.
+pub(super) trait Planes {
     /// The window, and height and width of the input.
     fn shape(&self) -> (Window, [usize; 2]);
+
+    fn blocks(&self) -> usize;
 
     /// Whether its slices are as long as its shape says.
     fn is_sound(&self, lanes: usize) -> bool;
 
-    /// What the tiles of a row of the output work on, which has so many columns.
+    /// What the tiles of a row of a block's output work on, which has so many rows and columns.
     ///
     /// # Safety
-    /// The plane is sound, and the output has such a row.
-    unsafe fn row<S: Simd>(&mut self, s: S, y: usize, columns: usize) -> impl Row<S>;
+    /// The planes are sound, and the output has such a block and row.
+    unsafe fn row<S: Simd>(
+        &mut self,
+        s: S,
+        block: usize,
+        y: usize,
+        output: [usize; 2],
+    ) -> impl Row<S>;
+
+    /// Follows the last row of a block.
+    fn complete<S: Simd>(&mut self, s: S, block: usize);
 }
 
 /// A row of the output. Its taps are in lines: what one vector has of a column. Unsafe methods may be called for lines and
@@ -44,10 +57,10 @@ pub(super) trait Row<S: Simd> {
     unsafe fn finish<const WIDTH: usize>(&self, s: S, x: usize, sums: [S::V; WIDTH]);
 }
 
-/// Convolves a plane with an output that is not empty.
+/// Convolves planes with an output that is not empty.
 #[inline(always)]
-pub(super) fn run<S: Simd>(s: S, plane: impl Plane) {
-    let (window, size) = plane.shape();
+pub(super) fn run<S: Simd>(s: S, planes: impl Planes) {
+    let (window, size) = planes.shape();
     let columns = window.output(size)[1];
     let fitting = WIDTHS
         .into_iter()
@@ -58,7 +71,7 @@ pub(super) fn run<S: Simd>(s: S, plane: impl Plane) {
         ($kernel:literal, $stride:literal, $($width:literal)*) => {
             match width {
                 $(Some($width) if fits(S::REGISTERS, $width) => {
-                    s.vectorize(Tiles::<_, $width, $kernel, $stride>(plane));
+                    s.vectorize(Tiles::<_, $width, $kernel, $stride>(planes));
                 })*
                 _ => unreachable!("a tile of {width:?} columns"),
             }
@@ -73,48 +86,73 @@ pub(super) fn run<S: Simd>(s: S, plane: impl Plane) {
     }
 }
 
-/// A plane in tiles of fixed extents; the kernel's width and the stride are 0 where only the run knows them.
+/// Planes in tiles of fixed extents; the kernel's width and the stride are 0 where only the run knows them.
 struct Tiles<P, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize>(P);
 
-impl<P: Plane, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize> Task
+impl<P: Planes, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize> Task
     for Tiles<P, WIDTH, KERNEL, STRIDE>
 {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self(mut plane) = self;
-        let (window, size) = plane.shape();
+        let Self(mut planes) = self;
+        let (window, size) = planes.shape();
         let [rows, columns] = window.output(size);
-        assert!(plane.is_sound(S::LANES) && columns >= WIDTH);
-        let reach = (WIDTH - 1) * window.stride[1] + window.extent(1);
-        let is_inner = |&x: &usize| {
-            let left = (x * window.stride[1]).wrapping_sub(window.before[1]);
-            left < size[1] && size[1] - left >= reach
-        };
+        assert!(planes.is_sound(S::LANES) && columns >= WIDTH);
+        let tiles = columns.div_ceil(WIDTH);
         // The last tile may do a few columns again.
-        let starts = (0..columns.div_ceil(WIDTH)).map(|tile| (tile * WIDTH).min(columns - WIDTH));
-        let first = starts.clone().take_while(|x| !is_inner(x)).count();
-        let inner = starts.clone().skip(first).take_while(is_inner).count();
-        for y in 0..rows {
-            // SAFETY: the plane is sound, and `is_inner` has looked at the columns.
-            unsafe {
-                let row = plane.row(s, y, columns);
-                let at = At {
-                    window,
-                    width: size[1],
-                };
-                // Two loops: one with two ways through it would keep the sums in memory where they meet.
-                let last = starts.clone().skip(first + inner);
-                for x in starts.clone().take(first).chain(last) {
-                    at.tile::<S, _, WIDTH, KERNEL, STRIDE, true>(s, &row, x);
-                }
-                for x in starts.clone().skip(first).take(inner) {
-                    at.tile::<S, _, WIDTH, KERNEL, STRIDE, false>(s, &row, x);
+        let start = |tile: usize| (tile * WIDTH).min(columns - WIDTH);
+        let inner = inner(&window, size[1], WIDTH);
+        let at = At {
+            window,
+            width: size[1],
+        };
+        for block in 0..planes.blocks() {
+            for y in 0..rows {
+                // SAFETY: the planes are sound, and `inner` has looked at the columns.
+                unsafe {
+                    let row = planes.row(s, block, y, [rows, columns]);
+                    // Two loops: one with two ways through it would keep the sums in memory where they meet.
+                    for tile in inner.clone() {
+                        at.tile::<S, _, WIDTH, KERNEL, STRIDE, false>(s, &row, start(tile));
+                    }
+                    let mut tile = 0;
+                    loop {
+                        if tile == inner.start {
+                            tile = inner.end;
+                        }
+                        if tile == tiles {
+                            break;
+                        }
+                        at.tile::<S, _, WIDTH, KERNEL, STRIDE, true>(s, &row, start(tile));
+                        tile += 1;
+                    }
                 }
             }
+            planes.complete(s, block);
         }
     }
+}
+
+/// The tiles of a row, each of `width` columns, all of whose taps lie inside a plane of `size` columns.
+fn inner(window: &Window, size: usize, width: usize) -> Range<usize> {
+    let [_, columns] = window.output([window.extent(0), size]);
+    let (stride, before) = (window.stride[1], window.before[1]);
+    let tiles = columns.div_ceil(width);
+    let last = columns - width;
+    let reach = (width - 1) * stride + window.extent(1);
+    let Some(room) = (size + before).checked_sub(reach) else {
+        return tiles..tiles;
+    };
+    let (from, to) = (before.div_ceil(stride), room / stride);
+    let first = if from <= last {
+        from.div_ceil(width)
+    } else {
+        tiles
+    };
+    let end = if last <= to { tiles } else { to / width + 1 };
+    first..end.max(first)
 }
 
 /// Where taps lie.
