@@ -7,13 +7,9 @@ use std::ops::Range;
 use crate::Window;
 use crate::simd::{Simd, Task};
 
-/// Output columns of a tile, the widest first: few, as each is code of its own.
+/// Output columns of a tile, the widest first: few, as each is code of its own. Their sums, a line of taps and a column of
+/// the input fit 16 registers.
 const WIDTHS: [usize; 6] = [8, 7, 6, 4, 2, 1];
-
-/// Whether registers hold the sums of such a tile.
-const fn fits(registers: usize, width: usize) -> bool {
-    width <= if registers < 32 { 6 } else { 8 }
-}
 
 /// A depthwise convolution: a plane for each block of channels.
 pub(super) trait Planes {
@@ -62,17 +58,13 @@ pub(super) trait Row<S: Simd> {
 pub(super) fn run<S: Simd>(s: S, planes: impl Planes) {
     let (window, size) = planes.shape();
     let columns = window.output(size)[1];
-    let fitting = WIDTHS
-        .into_iter()
-        .filter(|&width| width <= columns && fits(S::REGISTERS, width));
+    let fitting = WIDTHS.into_iter().filter(|&width| width <= columns);
     // A tile takes the time of some three columns beside its own, and the last one may do some again.
     let width = fitting.min_by_key(|&width| columns.div_ceil(width) * (width + 3));
     macro_rules! widths {
         ($kernel:literal, $stride:literal, $($width:literal)*) => {
             match width {
-                $(Some($width) if fits(S::REGISTERS, $width) => {
-                    s.vectorize(Tiles::<_, $width, $kernel, $stride>(planes));
-                })*
+                $(Some($width) => s.vectorize(Tiles::<_, $width, $kernel, $stride>(planes)),)*
                 _ => unreachable!("a tile of {width:?} columns"),
             }
         };
