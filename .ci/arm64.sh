@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# dunlin and every function for aarch64-unknown-linux-gnu: no symbol that Lambda's glibc lacks, the unit tests of engine
-# and transforms, both hosts under qemu, with answers compared to this machine's own binaries, and the Debian package.
+# dunlin and every function for aarch64-unknown-linux-gnu: no symbol that Lambda's glibc lacks, the tests of the kernels, the
+# unit tests of engine and transforms, both hosts under qemu, with answers compared to this machine's own binaries, and the
+# Debian package.
 # DUNLIN_ARM64_TOOLCHAIN names a folder that tests/tools/arm64.sh has filled already.
 set -euo pipefail
 target=aarch64-unknown-linux-gnu
@@ -18,7 +19,7 @@ export CARGO_TARGET_DIR=$PWD/target/arm64
 mapfile -t functions < <(sed -n 's/^name = "\(dunlin.*\)"$/\1/p' functions/*/Cargo.toml | sort -u)
 mapfile -t programs < <(sed -n '/^\[\[bin\]\]/,/^path/s/^name = "\(.*\)"$/\1/p' functions/*/Cargo.toml)
 crates=(--profile arm64 --target "$target")
-for package in "${functions[@]}" dunlin-engine dunlin-transforms; do
+for package in "${functions[@]}" dunlin-kernels dunlin-engine dunlin-transforms; do
   crates+=(-p "$package")
 done
 cargo build "${crates[@]}" --bins --tests
@@ -35,6 +36,11 @@ for cpu in cortex-a72 neoverse-n1; do
   echo "--- unit tests as $cpu"
   # `models` are the engine's cases: each operator that we rewrite or compute ourselves, beside onnxruntime's answer.
   ARM_CPU=$cpu cargo test "${crates[@]}" --lib --test models
+done
+# Bytes are multiplied by smull, by sdot, by usdot. `convolution` takes minutes here, and has nothing that they differ in.
+for cpu in cortex-a72 neoverse-n1 neoverse-v1; do
+  echo "--- kernels as $cpu"
+  ARM_CPU=$cpu cargo test "${crates[@]}" --test products --test parts
 done
 DUNLIN_ARM64_BIN=$bin .venv/bin/pytest -q -p no:cacheprovider tests/clients/test_arm64.py
 

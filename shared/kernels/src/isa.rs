@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(target_arch = "aarch64")]
-use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+#[cfg(target_arch = "aarch64")]
+use crate::simd::{Neon, SDOT, SMULL, USDOT};
 use crate::simd::{Portable, Simd, Task};
 
 /// An instruction set that kernels exist for. It also fixes the layout: a block of channels is one vector.
@@ -88,7 +88,9 @@ impl Isa {
         match self {
             Self::Portable => Portable.vectorize(task),
             #[cfg(target_arch = "aarch64")]
-            Self::Neon => Neon.vectorize(task),
+            Self::Neon => Neon::<SMULL>::new()
+                .expect("any 64-bit Arm")
+                .vectorize(task),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => Avx2::<false>::new()
                 .expect("a processor with AVX2")
@@ -117,6 +119,15 @@ impl Isa {
             if self == Self::Avx2
                 && let Some(simd) = Avx2::<true>::new()
             {
+                return simd.vectorize(task);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if self == Self::Neon {
+            if let Some(simd) = Neon::<USDOT>::new() {
+                return simd.vectorize(task);
+            }
+            if let Some(simd) = Neon::<SDOT>::new() {
                 return simd.vectorize(task);
             }
         }

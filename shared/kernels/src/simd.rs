@@ -16,7 +16,7 @@ pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
-pub(crate) use neon::Neon;
+pub(crate) use neon::{Neon, SDOT, SMULL, USDOT};
 pub(crate) use portable::Portable;
 
 /// Work that can be compiled for any instruction set. `run` must be `#[inline(always)]`, and all that it calls with
@@ -190,7 +190,11 @@ mod tests {
     fn everywhere(task: impl Task<Output = ()> + Copy) {
         Portable.vectorize(task);
         #[cfg(target_arch = "aarch64")]
-        Neon.vectorize(task);
+        {
+            Neon::<SMULL>::new().inspect(|s| s.vectorize(task));
+            Neon::<SDOT>::new().inspect(|s| s.vectorize(task));
+            Neon::<USDOT>::new().inspect(|s| s.vectorize(task));
+        }
         #[cfg(target_arch = "x86_64")]
         {
             Avx2::<false>::new().inspect(|s| s.vectorize(task));

@@ -1,33 +1,98 @@
 use std::arch::aarch64::{
-    float32x4_t, vabsq_f32, vaddq_f32, vaddq_s32, vbslq_f32, vcvtnq_s32_f32, vcvtq_f32_s32,
-    vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u32, veorq_u8, vfmaq_f32, vget_low_s8,
-    vld1q_f32, vld1q_u8, vld1q_u32, vmaxq_f32, vminq_f32, vmull_high_s8, vmull_s8, vmulq_f32,
-    vpaddlq_s8, vpaddlq_s16, vpaddq_s32, vqtbl1q_u8, vreinterpretq_f32_s32, vreinterpretq_f32_u8,
-    vreinterpretq_s8_f32, vreinterpretq_s8_u8, vreinterpretq_s32_f32, vreinterpretq_u8_f32,
-    vreinterpretq_u8_u32, vrndnq_f32, vshlq_n_s32, vst1q_f32, vsubq_f32,
+    float32x4_t, int8x16_t, int32x4_t, uint8x16_t, vabsq_f32, vaddq_f32, vaddq_s32, vbslq_f32,
+    vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u32,
+    veorq_u8, vfmaq_f32, vget_low_s8, vld1q_f32, vld1q_u8, vld1q_u32, vmaxq_f32, vminq_f32,
+    vmull_high_s8, vmull_s8, vmulq_f32, vpaddlq_s8, vpaddlq_s16, vpaddq_s32, vqtbl1q_u8,
+    vreinterpretq_f32_s32, vreinterpretq_f32_u8, vreinterpretq_s8_f32, vreinterpretq_s8_u8,
+    vreinterpretq_s32_f32, vreinterpretq_u8_f32, vreinterpretq_u8_u32, vrndnq_f32, vshlq_n_s32,
+    vst1q_f32, vsubq_f32,
 };
+use std::arch::{asm, is_aarch64_feature_detected};
 
 use super::{Simd, Task};
 
-/// NEON, which every 64-bit Arm processor has: 32 registers of 4 numbers.
+/// Bytes are multiplied in pairs.
+pub(crate) const SMULL: u8 = 0;
+/// Four products of signed bytes are one instruction: Armv8.2's `dotprod`, as Graviton 2 has it.
+pub(crate) const SDOT: u8 = 1;
+/// Four products of unsigned bytes with signed ones are one instruction: `i8mm`, as Graviton 3 has it.
+pub(crate) const USDOT: u8 = 2;
+
+/// NEON, which every 64-bit Arm processor has: 32 registers of 4 numbers. `DOT` is how bytes are multiplied.
 #[derive(Clone, Copy)]
-pub(crate) struct Neon;
+pub(crate) struct Neon<const DOT: u8 = SMULL>(());
+
+impl<const DOT: u8> Neon<DOT> {
+    pub(crate) fn new() -> Option<Self> {
+        let found = match DOT {
+            USDOT => is_aarch64_feature_detected!("i8mm"),
+            SDOT => is_aarch64_feature_detected!("dotprod"),
+            _ => true,
+        };
+        found.then_some(Self(()))
+    }
+}
 
 #[inline(never)]
 fn compiled<T: Task>(task: T, simd: Neon) -> T::Output {
     task.run(simd)
 }
 
-// SAFETY (all blocks below): NEON is part of the architecture's baseline, and pointers are the caller's.
+#[target_feature(enable = "dotprod")]
+#[inline(never)]
+fn compiled_sdot<T: Task>(task: T, simd: Neon<SDOT>) -> T::Output {
+    task.run(simd)
+}
+
+#[target_feature(enable = "i8mm")]
+#[inline(never)]
+fn compiled_usdot<T: Task>(task: T, simd: Neon<USDOT>) -> T::Output {
+    task.run(simd)
+}
+
+/// `c` and four products a lane. The intrinsics are not stable yet.
+#[target_feature(enable = "dotprod")]
+#[inline]
+fn sdot(c: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    let mut sum = c;
+    // SAFETY: it reads and writes registers alone.
+    unsafe {
+        asm!("sdot {sum:v}.4s, {a:v}.16b, {b:v}.16b", sum = inout(vreg) sum, a = in(vreg) a, b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
+}
+
+/// The same with unsigned bytes in `a`.
+#[target_feature(enable = "i8mm")]
+#[inline]
+fn usdot(c: int32x4_t, a: uint8x16_t, b: int8x16_t) -> int32x4_t {
+    let mut sum = c;
+    // SAFETY: it reads and writes registers alone.
+    unsafe {
+        asm!("usdot {sum:v}.4s, {a:v}.16b, {b:v}.16b", sum = inout(vreg) sum, a = in(vreg) a, b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
+}
+
+// SAFETY (all blocks below): NEON is part of the architecture's baseline, a token of more exists only where `new` has found
+// it, and pointers are the caller's.
 #[allow(clippy::undocumented_unsafe_blocks, unused_unsafe)]
-impl Simd for Neon {
+impl<const DOT: u8> Simd for Neon<DOT> {
     type V = float32x4_t;
     const LANES: usize = 4;
     const REGISTERS: usize = 32;
 
     #[inline(always)]
     fn vectorize<T: Task>(self, task: T) -> T::Output {
-        compiled(task, self)
+        unsafe {
+            match DOT {
+                USDOT => compiled_usdot(task, Neon(())),
+                SDOT => compiled_sdot(task, Neon(())),
+                _ => compiled(task, Neon(())),
+            }
+        }
     }
     #[inline(always)]
     fn splat(self, x: f32) -> float32x4_t {
@@ -88,18 +153,24 @@ impl Simd for Neon {
             vreinterpretq_f32_s32(vshlq_n_s32::<23>(biased))
         }
     }
-    // Not `sdot`, which the first 64-bit Arm processors lack: signed bytes are multiplied, and what that takes from the
-    // unsigned ones (128 of each) is given back by the sum of the weights.
+    // Without `usdot` signed bytes are multiplied, and what that takes from the unsigned ones (128 of each) is given back by
+    // the sum of the weights.
     #[inline(always)]
     fn dot4(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
         unsafe {
-            let a = veorq_u8(vreinterpretq_u8_f32(a), vdupq_n_u8(0x80));
-            let (a, b) = (vreinterpretq_s8_u8(a), vreinterpretq_s8_f32(b));
+            let (a, b) = (vreinterpretq_u8_f32(a), vreinterpretq_s8_f32(b));
+            let c = vreinterpretq_s32_f32(c);
+            if DOT == USDOT {
+                return vreinterpretq_f32_s32(usdot(c, a, b));
+            }
+            let a = vreinterpretq_s8_u8(veorq_u8(a, vdupq_n_u8(0x80)));
+            let c = vaddq_s32(c, vshlq_n_s32::<7>(vpaddlq_s16(vpaddlq_s8(b))));
+            if DOT == SDOT {
+                return vreinterpretq_f32_s32(sdot(c, a, b));
+            }
             let low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
             let high = vpaddlq_s16(vmull_high_s8(a, b));
-            let given_back = vshlq_n_s32::<7>(vpaddlq_s16(vpaddlq_s8(b)));
-            let sum = vaddq_s32(vpaddq_s32(low, high), given_back);
-            vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(c), sum))
+            vreinterpretq_f32_s32(vaddq_s32(c, vpaddq_s32(low, high)))
         }
     }
     #[inline(always)]
