@@ -235,6 +235,25 @@ fn convolutions_of_tiles() {
     }
 }
 
+/// So many inputs that Winograd's algorithm cuts them with every instruction set; once and again in a run.
+#[test]
+fn convolutions_of_many_inputs() {
+    let mut rng = Rng::with_seed(13);
+    for (size, outputs) in [([7, 7], 40), ([28, 20], 20), ([20, 28], 40)] {
+        let conv = Conv {
+            inputs: 600,
+            outputs,
+            groups: 1,
+            size,
+            window: Window::square(3).pad(1),
+            dense_input: false,
+            activation: Activation::Relu,
+        };
+        assert!(conv.allows(Method::Winograd));
+        assert_convolves(&mut rng, &conv);
+    }
+}
+
 /// Does a convolution by all methods and instruction sets that there are.
 fn assert_convolves(rng: &mut Rng, conv: &Conv) {
     let &Conv {

@@ -26,10 +26,15 @@ const PLACES: usize = IN * IN;
 const TOGETHER: usize = 96 << 10;
 /// Tiles together at least: weights are transformed for so many.
 const LEAST: usize = 2 * tile::WIDEST;
+/// Numbers of transformed weights that are multiplied at a time, of a part of the inputs: they stay in that cache, too.
+const PART: usize = 80 << 10;
 /// Transformed weights up to so many numbers are kept until the run's end.
 const KEPT: usize = 1 << 20;
 /// Between the numbers of two places: lines of one set of a cache would drive each other out of it.
 const APART: usize = 16;
+
+/// Numbers in a line of the cache.
+const LINE: usize = 16;
 
 /// What product sums start from.
 const ZEROS: [f32; 32] = [0.0; 32];
@@ -44,7 +49,9 @@ pub(super) struct Winograd<'a> {
     across: usize,
     tiles: usize,
     together: usize,
-    /// Numbers from one place to the next: of inputs, of products, of two output blocks' weights.
+    /// Input blocks whose weights are transformed at a time.
+    part: usize,
+    /// Numbers from one place to the next: of inputs, of products, of a part's and two output blocks' weights.
     inputs: usize,
     products: usize,
     weights: usize,
@@ -61,7 +68,15 @@ impl<'a> Winograd<'a> {
         let tiles = down * across;
         let most = (TOGETHER / (PLACES * depth)).max(LEAST);
         let together = tiles.div_ceil(tiles.div_ceil(most));
-        let weights = 2 * depth * lanes + APART;
+        // Up to twice as many are not worth the sums' way to memory and back.
+        let most = (PART / (PLACES * 2 * lanes * lanes)).max(1);
+        let parts = if blocks[0] <= 2 * most {
+            1
+        } else {
+            blocks[0].div_ceil(most)
+        };
+        let part = blocks[0].div_ceil(parts);
+        let weights = 2 * part * lanes * lanes + APART;
         Self {
             conv,
             lanes,
@@ -71,8 +86,10 @@ impl<'a> Winograd<'a> {
             together,
             inputs: together * depth + APART,
             products: 2 * together * lanes + APART,
+            part,
             weights,
-            kept: together < tiles && PLACES * weights * blocks[1].div_ceil(2) <= KEPT,
+            kept: together < tiles
+                && PLACES * weights * blocks[0].div_ceil(part) * blocks[1].div_ceil(2) <= KEPT,
         }
     }
 
@@ -85,12 +102,12 @@ impl<'a> Winograd<'a> {
 
     /// Numbers of scratch that a run needs.
     pub(super) fn scratch(&self) -> usize {
-        let pairs = if self.kept {
-            self.blocks[1].div_ceil(2)
+        let parts = if self.kept {
+            self.blocks[1].div_ceil(2) * self.blocks[0].div_ceil(self.part)
         } else {
             1
         };
-        PLACES * (self.inputs + self.products + pairs * self.weights)
+        PLACES * (self.inputs + 2 * self.products + parts * self.weights)
     }
 
     #[inline(always)]
@@ -104,20 +121,46 @@ impl<'a> Winograd<'a> {
             scratch,
         } = operands;
         let (inputs, scratch) = scratch.split_at_mut(PLACES * self.inputs);
-        let (products, transformed) = scratch.split_at_mut(PLACES * self.products);
-        let pair = PLACES * self.weights;
+        let (mut products, scratch) = scratch.split_at_mut(PLACES * self.products);
+        let (mut sums, transformed) = scratch.split_at_mut(PLACES * self.products);
+        let len = PLACES * self.weights;
         let plane = output.len() / self.blocks[1];
         for first in (0..self.tiles).step_by(self.together) {
             let tiles = first..self.tiles.min(first + self.together);
             self.transform_input(s, input, &tiles, inputs);
+            let mut kept = 0;
             for block in (0..self.blocks[1]).step_by(2) {
                 let blocks = block..self.blocks[1].min(block + 2);
-                let at = if self.kept { block / 2 * pair } else { 0 };
-                let transformed = &mut transformed[at..at + pair];
-                if first == 0 || !self.kept {
-                    self.transform_weights(s, weights, &blocks, transformed);
+                for start in (0..self.blocks[0]).step_by(self.part) {
+                    let part = start..self.blocks[0].min(start + self.part);
+                    let transformed = &mut transformed[kept..kept + len];
+                    if self.kept {
+                        kept += len;
+                    }
+                    let anew = first == 0 || !self.kept;
+                    if anew {
+                        self.transform_weights(s, weights, &blocks, &part, transformed);
+                    }
+                    let next = if part.end < self.blocks[0] {
+                        (blocks.start, part.end)
+                    } else {
+                        (blocks.end, 0)
+                    };
+                    // To the sums of the parts before.
+                    std::mem::swap(&mut products, &mut sums);
+                    let matrices = Matrices {
+                        inputs: &inputs[part.start * tiles.len() * S::LANES..],
+                        weights: transformed,
+                        size: [tiles.len(), part.len(), blocks.len()],
+                        sums: (start > 0).then_some(&*sums),
+                        soon: if anew {
+                            self.soon(weights, next)
+                        } else {
+                            [&[]; 2]
+                        },
+                    };
+                    self.multiply(s, &matrices, products);
                 }
-                self.multiply(s, inputs, transformed, tiles.len(), blocks.len(), products);
                 for (at, block) in blocks.enumerate() {
                     let place = block * plane..(block + 1) * plane;
                     let end = End {
@@ -176,19 +219,23 @@ impl<'a> Winograd<'a> {
         }
     }
 
-    /// Of some output blocks, to `[place, output block, input lane, output lane]`.
+    /// Of some output blocks and a part of the input blocks, to `[place, output block, input lane, output lane]`.
     #[inline(always)]
     fn transform_weights<S: Simd>(
         &self,
         s: S,
         weights: &[f32],
         blocks: &Range<usize>,
+        part: &Range<usize>,
         to: &mut [f32],
     ) {
         let tap = S::LANES * S::LANES;
-        let (from, len) = (blocks.start * self.blocks[0], blocks.len() * self.blocks[0]);
-        let weights = weights.chunks_exact(9 * tap).skip(from).take(len);
-        for (weights, at) in weights.zip((0..).step_by(tap)) {
+        let pairs = blocks.clone().flat_map(|block| {
+            let first = block * self.blocks[0];
+            first + part.start..first + part.end
+        });
+        for (pair, at) in pairs.zip((0..).step_by(tap)) {
+            let weights = &weights[pair * 9 * tap..][..9 * tap];
             for lane in (0..tap).step_by(S::LANES) {
                 // Of the next input block: processors foresee fewer than nine streams.
                 for next in 9..18 {
@@ -199,44 +246,53 @@ impl<'a> Winograd<'a> {
         }
     }
 
-    /// Of so many tiles and output blocks, to `[place, output block, tile, lane]`.
+    /// The weights of a part that begins with this input block, of this output block and the next.
+    fn soon<'w>(&self, weights: &'w [f32], (output, input): (usize, usize)) -> [&'w [f32]; 2] {
+        let pair = 9 * self.lanes * self.lanes;
+        [output, output + 1].map(|output| {
+            let weights = weights.get((output * self.blocks[0] + input) * pair..);
+            let weights = weights.unwrap_or_default();
+            &weights[..weights.len().min(self.part * pair)]
+        })
+    }
+
+    /// To `[place, output block, tile, lane]`.
     #[inline(always)]
-    fn multiply<S: Simd>(
-        &self,
-        s: S,
-        inputs: &[f32],
-        weights: &[f32],
-        tiles: usize,
-        blocks: usize,
-        products: &mut [f32],
-    ) {
-        let matrices = inputs.chunks_exact(self.inputs);
-        let matrices = matrices.zip(weights.chunks_exact(self.weights));
-        for ((inputs, weights), products) in matrices.zip(products.chunks_exact_mut(self.products))
-        {
+    fn multiply<S: Simd>(&self, s: S, of: &Matrices<'_>, products: &mut [f32]) {
+        let [tiles, inputs, outputs] = of.size;
+        for (place, products) in products.chunks_exact_mut(self.products).enumerate() {
+            // Memory is at work while the processor multiplies.
+            for soon in of.soon {
+                let lines = soon.len() / LINE;
+                for line in place * lines / PLACES..(place + 1) * lines / PLACES {
+                    s.prefetch(&raw const soon[line * LINE]);
+                }
+            }
             let mut store = Store {
                 start: &ZEROS,
                 scale: None,
-                residual: None,
+                residual: of
+                    .sums
+                    .map(|sums| &sums[place * self.products..][..self.products]),
                 output: Output::Numbers(products),
                 plane: tiles * S::LANES,
                 row: S::LANES,
                 activation: Activation::None,
             };
-            for part in parts(tiles, tile::widest(S::REGISTERS, blocks)) {
+            for run in parts(tiles, tile::widest(S::REGISTERS, outputs)) {
                 let tile = Tile {
-                    input: &inputs[part.start * S::LANES..],
+                    input: &of.inputs[place * self.inputs + run.start * S::LANES..],
                     taps: &[0],
-                    blocks: self.blocks[0],
+                    blocks: inputs,
                     block: tiles * S::LANES,
                     depth: S::LANES,
                     step: S::LANES,
-                    weights,
-                    weights_stride: self.blocks[0] * S::LANES * S::LANES,
-                    at: part.start * S::LANES,
+                    weights: &of.weights[place * self.weights..],
+                    weights_stride: inputs * S::LANES * S::LANES,
+                    at: run.start * S::LANES,
                     store: &mut store,
                 };
-                tile::run::<S, false>(s, blocks, part.len(), tile);
+                tile::run::<S, false>(s, outputs, run.len(), tile);
             }
         }
     }
@@ -260,6 +316,20 @@ impl<'a> Winograd<'a> {
             transform::products(s, at, self.products, &mut end, place, size);
         }
     }
+}
+
+/// Products of a part of the input blocks.
+struct Matrices<'m> {
+    /// `[place, input block, tile, lane]`
+    inputs: &'m [f32],
+    /// `[place, output block, input lane, output lane]`
+    weights: &'m [f32],
+    /// Tiles, input blocks, output blocks.
+    size: [usize; 3],
+    /// What the products are added to.
+    sums: Option<&'m [f32]>,
+    /// What will be transformed next.
+    soon: [&'m [f32]; 2],
 }
 
 /// What is done to the sums of a block, and where they go.
