@@ -32,7 +32,7 @@ fn unfit_models_are_refused() {
             "\"x\" (input): too many elements to count",
         ),
         ("input_twice", InvalidModel, "input \"x\" is given twice"),
-        ("loop_too_long", Unsupported, "the limit is 1000"),
+        ("loop_too_long", Unsupported, "the limit is 1048576"),
         ("nested_deep", TooLarge, "subgraphs nest deeper than 8"),
         ("no_opset", InvalidModel, "operator set"),
         ("no_output", InvalidModel, "has no output"),

@@ -7,21 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::trainer::Trainer;
+use crate::{labelled, series, texts};
 
-const TRAINING: [&str; 9] = [
-    "resnet",
-    "--epochs",
-    "3",
-    "--batch",
-    "4",
-    "--checkpoint-every",
-    "5",
-    "--learning-rate",
-    "0.01",
-];
+const RESNET: &str = "resnet --epochs 3 --batch 4 --checkpoint-every 5 --learning-rate 0.01";
 
-fn options<'a>(run: &'a str, output: &'a str) -> Vec<&'a str> {
-    [&TRAINING[..], &["--run", run, "--output", output]].concat()
+fn options<'a>(training: &'a str, run: &'a str, output: &'a str) -> Vec<&'a str> {
+    let rest = ["--run", run, "--output", output];
+    training.split(' ').chain(rest).collect()
 }
 
 /// What the weights and the curve of a finished run are.
@@ -53,31 +45,72 @@ fn steps(folder: &Path) -> Vec<usize> {
     steps
 }
 
-#[test]
-fn killed_and_stopped_runs_end_as_an_unbroken_one() {
-    let trainer = Trainer::new(60);
-    trainer.run(&options("whole", "one"), 0);
-    let whole = outcome(&trainer, "one");
+/// A run that is killed once it has a checkpoint ends with the weights and the curve of an unbroken one, which are
+/// given back with its number of steps.
+fn killed_ends_as_unbroken(trainer: &Trainer, training: &str) -> ((Vec<u8>, String), usize) {
+    trainer.run(&options(training, "whole", "one"), 0);
+    let whole = outcome(trainer, "one");
     let end = *steps(&trainer.path("whole/checkpoints")).last().unwrap();
 
-    // Killed once it has a checkpoint.
     let checkpoints = trainer.path("killed/checkpoints");
-    let mut child = trainer.start(&options("killed", "two"));
+    let mut child = trainer.start(&options(training, "killed", "two"));
     wait_for_checkpoint(&checkpoints, &mut child);
     child.kill().unwrap();
     child.wait().unwrap();
     let at = *steps(&checkpoints).last().unwrap();
-    assert!(at < end, "killed at step {at}, the last is {end}");
-    let output = trainer.run(&options("killed", "two"), 0);
+    assert!(at < end, "{training}: killed at step {at} of {end}");
+    let output = trainer.run(&options(training, "killed", "two"), 0);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(
         text.contains(&format!("goes on after step {at} of {end}")),
-        "{text}"
+        "{training}: {text}"
     );
     assert!(
-        outcome(&trainer, "two") == whole,
-        "killed after step {at}: another curve"
+        outcome(trainer, "two") == whole,
+        "{training}: killed after step {at}: another curve"
     );
+    (whole, end)
+}
+
+#[test]
+fn each_recipe_goes_on_after_a_kill() {
+    let pictures = || Trainer::new(40);
+    let mails = || Trainer::with_file("all.csv", &texts::csv(&texts::texts(160)));
+    let questions = || Trainer::with_file("all.jsonl", &texts::pairs(160));
+    let gestures = || Trainer::with_file("all.csv", &labelled::csv(&labelled::series(120)));
+    let temperatures = || Trainer::with_file("all.csv", &series::csv(600));
+    let small = "--epochs 3 --batch 8 --checkpoint-every 4 --width 8";
+    let windows = "--columns temp --length 24 --steps 8";
+    for (trainer, recipe) in [
+        (pictures(), "cnn".to_owned()),
+        (pictures(), "resnet".to_owned()),
+        (
+            mails(),
+            "transformer --max-tokens 16 --vocabulary 300".to_owned(),
+        ),
+        (
+            mails(),
+            "rnn --task text-classification --max-tokens 16 --vocabulary 300".to_owned(),
+        ),
+        (
+            gestures(),
+            "rnn --task series-classification --cell lstm --length 12".to_owned(),
+        ),
+        (temperatures(), format!("rnn {windows}")),
+        (
+            questions(),
+            "embed --text question --pair answer --max-tokens 16".to_owned(),
+        ),
+    ] {
+        killed_ends_as_unbroken(&trainer, &format!("{recipe} {small}"));
+    }
+}
+
+#[test]
+fn killed_and_stopped_runs_end_as_an_unbroken_one() {
+    let trainer = Trainer::new(60);
+    let options = |run, output| options(RESNET, run, output);
+    let (whole, end) = killed_ends_as_unbroken(&trainer, RESNET);
 
     // Told to stop: it leaves a checkpoint, and says so.
     let checkpoints = trainer.path("stopped/checkpoints");

@@ -2,6 +2,8 @@
 
 mod auto;
 mod data;
+#[cfg(all(feature = "cpu", feature = "wgpu"))]
+mod devices;
 mod export;
 mod gates;
 mod interrupted;

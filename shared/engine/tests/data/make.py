@@ -668,6 +668,28 @@ def bench(folder):
     save("cnn", nodes, ["n", 3, 224, 224], ["n", 1000], weights)
 
 
+def long_loops():
+    # Too long to be written out: a scan. The states are a sum and a vector that is turned; the body reads weights from
+    # around it, and its own number.
+    turn, seed = f32(4, 4) / 4, f32(1, 4)
+    body = helper.make_graph(
+        [helper.make_node("Gather", ["x", "i"], ["row"]), helper.make_node("MatMul", ["v", "turn"], ["turned"]),
+         helper.make_node("Add", ["turned", "row"], ["raw"]), helper.make_node("Tanh", ["raw"], ["w"]),
+         helper.make_node("Cast", ["i"], ["number"], to=onnx.TensorProto.FLOAT),
+         helper.make_node("ReduceMean", ["w"], ["mean"], keepdims=0), helper.make_node("Mul", ["mean", "number"], ["part"]),
+         helper.make_node("Add", ["sum", "part"], ["next"]), helper.make_node("Identity", ["mean"], ["seen"]),
+         helper.make_node("Identity", ["on"], ["still"])],
+        "body", [value("i", np.int64, []), value("on", np.bool_, []), value("v", seed), value("sum", np.float32, [])],
+        [value("still", np.bool_, []), value("w", seed), value("next", np.float32, []), value("seen", np.float32, [])])
+    nodes = [helper.make_node("Shape", ["x"], ["shape"]), helper.make_node("Gather", ["shape", "first"], ["rows"]),
+             helper.make_node("Loop", ["rows", "", "seed", "zero"], ["last", "sum_all", "means"], body=body)]
+    weights = [numpy_helper.from_array(turn, "turn"), numpy_helper.from_array(seed, "seed"),
+               numpy_helper.from_array(np.array(0), "first"), numpy_helper.from_array(np.float32(0), "zero")]
+    made = model(nodes, [value("x", np.float32, ["n", 4])],
+                 [value("last", seed), value("sum_all", np.float32, []), value("means", np.float32, ["n"])], weights)
+    case("loop_of_many_rows", made, {"x": f32(300, 4)})
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--bench"]:
         bench(pathlib.Path(sys.argv[2]))
@@ -689,3 +711,4 @@ if __name__ == "__main__":
     bfloat16()
     precisions()
     one_branch_fits()
+    long_loops()

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use dunlin_registry::Digest;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder as _};
+use rayon::prelude::*;
 
 use crate::data::source::{Source, label};
 use crate::data::{Content, Found, Part};
@@ -54,15 +55,17 @@ pub(super) fn find(source: &Source) -> Result<Vec<Found>> {
                 "{images_name} has pictures of {height}×{width} pixels"
             )));
         }
-        for (at, (pixels, class)) in pixels.chunks(height * width).zip(classes).enumerate() {
+        let pictures = pixels.par_chunks(height * width).zip(classes).enumerate();
+        let pictures = pictures.map(|(at, (pixels, class))| {
             let file = png(pixels, [height, width], ExtendedColorType::L8)?;
-            found.push(Found {
+            Ok(Found {
                 name: format!("{images_name}[{at}]"),
                 label: Some(label(&names, *class)?),
                 part: Some(part),
                 content: Content::Held(file, Digest::of(pixels)),
-            });
-        }
+            })
+        });
+        found.extend(pictures.collect::<Result<Vec<_>>>()?);
     }
     Ok(found)
 }

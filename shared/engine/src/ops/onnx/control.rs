@@ -2,7 +2,7 @@
 //!
 //! With concrete shapes most conditions and trip counts of exported models are constants: they
 //! come from Shape. Then the branch taken stands in the graph alone, whatever the other one's
-//! shapes, and a loop is unrolled. An If on data keeps both branches, which must agree in shape; where one
+//! shapes, and a loop is unrolled, or becomes a scan where it is long. An If on data keeps both branches, which must agree in shape; where one
 //! of them can't run on the shapes at hand, the other one stays, with the condition that it needs.
 
 use tract_onnx::model::{ParseResult, ParsingContext};
@@ -17,14 +17,18 @@ use tract_onnx::tract_hir::internal::{
 };
 
 use super::late::{Made, Rewrite, bound, late};
+use super::scanned;
 use crate::check;
 use crate::ops::OnlyIf;
 
 /// Nodes of all iterations of a loop together: optimization is quadratic in them.
 const UNROLLED_NODES: usize = 20_000;
 
-/// Iterations of a loop: each is analysed anew.
+/// Iterations of a loop that is unrolled: each is analysed anew.
 const ITERATIONS: i64 = 1000;
+
+/// Iterations of a loop with one body for all.
+const SCANNED: i64 = 1 << 20;
 
 /// A subgraph, and where the values that it reads from around it stand among the node's inputs.
 #[derive(Debug)]
@@ -262,8 +266,8 @@ impl Rewrite for Loop {
         // The largest number is what exporters write where the condition alone decides.
         let count = count.transpose()?.unwrap_or(i64::MAX);
         ensure!(
-            count <= ITERATIONS || count == i64::MAX,
-            "{count} iterations; the limit is {ITERATIONS}"
+            count <= SCANNED || count == i64::MAX,
+            "{count} iterations; the limit is {SCANNED}"
         );
         let mut going = true;
         if self.has_condition {
@@ -271,62 +275,22 @@ impl Rewrite for Loop {
             going = truth(fact)?.context("the condition is known only when the model runs")?;
         }
         let first = usize::from(self.has_count) + usize::from(self.has_condition);
-        let mut states = outlets[first..first + self.states].to_vec();
+        let states = &outlets[first..first + self.states];
         let closures: Vec<OutletId> = self
             .body
             .closures
             .iter()
             .map(|&place| outlets[place])
             .collect();
-        let mut scans: Vec<Vec<OutletId>> = vec![];
-        let mut number = 0;
-        while going && number < count {
-            let prefix = format!("iteration.{number}");
-            let head = [
-                made.model
-                    .add_const(format!("{prefix}.count"), tensor0(number))?,
-                made.model
-                    .add_const(format!("{prefix}.condition"), tensor0(true))?,
-            ];
-            let read: Vec<OutletId> = head
-                .iter()
-                .chain(&states)
-                .chain(&closures)
-                .copied()
-                .collect();
-            let body = self.iteration(&made.model, &read)?;
-            let outputs = body.splice(&prefix, &mut made.model, &read)?;
-            going = truth(made.model.outlet_fact(outputs[0])?)?
-                .context("the loop ends on a condition that is known only when the model runs")?;
-            states = outputs[1..=self.states].to_vec();
-            scans.resize(outputs.len() - 1 - self.states, vec![]);
-            for (index, (scan, &outlet)) in scans
-                .iter_mut()
-                .zip(&outputs[1 + self.states..])
-                .enumerate()
-            {
-                let name = format!("{prefix}.scan.{index}");
-                scan.push(made.model.wire_node(name, AxisOp::Add(0), &[outlet])?[0]);
+        let count = if going { count } else { 0 };
+        let outputs = match self.scan(&made.model, count, states, &closures) {
+            Ok(Some((model, outputs))) => {
+                made.model = model;
+                outputs
             }
-            number += 1;
-            let nodes = made.model.nodes().len();
-            ensure!(
-                nodes <= UNROLLED_NODES,
-                "{nodes} nodes after {number} iterations; the limit is {UNROLLED_NODES}"
-            );
-            ensure!(
-                number <= ITERATIONS,
-                "more than {ITERATIONS} iterations, which is the limit"
-            );
-        }
-        let mut outputs = states;
-        if number == 0 {
-            outputs.extend(self.nothing(&mut made.model, &outputs, &closures)?);
-        }
-        for (index, scan) in scans.iter().enumerate() {
-            let name = format!("scan.{index}");
-            outputs.push(made.model.wire_node(name, TypedConcat { axis: 0 }, scan)?[0]);
-        }
+            // Where no body fits all iterations, the one that can't be made says why.
+            Ok(None) | Err(_) => self.unroll(&mut made.model, count, states, &closures)?,
+        };
         let asked = |(outlet, asked): (OutletId, &bool)| asked.then_some(outlet);
         let outputs: Vec<OutletId> = outputs
             .into_iter()
@@ -339,6 +303,84 @@ impl Rewrite for Loop {
 }
 
 impl Loop {
+    /// The loop with one body for all iterations: the graph with it, and its outputs.
+    fn scan(
+        &self,
+        model: &TypedModel,
+        count: i64,
+        states: &[OutletId],
+        closures: &[OutletId],
+    ) -> TractResult<Option<(TypedModel, Vec<OutletId>)>> {
+        if !(2..=SCANNED).contains(&count) {
+            return Ok(None);
+        }
+        let mut model = model.clone();
+        let condition = model.add_const("condition", tensor0(true))?;
+        let reads = [&[condition][..], states, closures].concat();
+        let facts = scanned::facts(&model, &reads, self.states)?;
+        let body = bound(self.body.model.clone(), &facts)?;
+        let outputs = scanned::wire(&mut model, &body, count, &reads, self.states)?;
+        Ok(outputs.map(|outputs| (model, outputs.to_vec())))
+    }
+
+    /// The loop with a body for each iteration; its outputs.
+    fn unroll(
+        &self,
+        model: &mut TypedModel,
+        count: i64,
+        states: &[OutletId],
+        closures: &[OutletId],
+    ) -> TractResult<Vec<OutletId>> {
+        ensure!(
+            count <= ITERATIONS || count == i64::MAX,
+            "{count} iterations that differ in shapes, or may be the last; the limit is {ITERATIONS}"
+        );
+        let mut states = states.to_vec();
+        let mut scans: Vec<Vec<OutletId>> = vec![];
+        let (mut number, mut going) = (0, true);
+        while going && number < count {
+            let prefix = format!("iteration.{number}");
+            let head = [
+                model.add_const(format!("{prefix}.count"), tensor0(number))?,
+                model.add_const(format!("{prefix}.condition"), tensor0(true))?,
+            ];
+            let reads = [&head[..], &states, closures].concat();
+            let body = self.iteration(model, &reads)?;
+            let outputs = body.splice(&prefix, model, &reads)?;
+            going = truth(model.outlet_fact(outputs[0])?)?
+                .context("the loop ends on a condition that is known only when the model runs")?;
+            states = outputs[1..=self.states].to_vec();
+            scans.resize(outputs.len() - 1 - self.states, vec![]);
+            for (index, (scan, &outlet)) in scans
+                .iter_mut()
+                .zip(&outputs[1 + self.states..])
+                .enumerate()
+            {
+                let name = format!("{prefix}.scan.{index}");
+                scan.push(model.wire_node(name, AxisOp::Add(0), &[outlet])?[0]);
+            }
+            number += 1;
+            let nodes = model.nodes().len();
+            ensure!(
+                nodes <= UNROLLED_NODES,
+                "{nodes} nodes after {number} iterations; the limit is {UNROLLED_NODES}"
+            );
+            ensure!(
+                number <= ITERATIONS,
+                "more than {ITERATIONS} iterations, which is the limit"
+            );
+        }
+        let mut outputs = states;
+        if number == 0 {
+            outputs.extend(self.nothing(model, &outputs, closures)?);
+        }
+        for (index, scan) in scans.iter().enumerate() {
+            let name = format!("scan.{index}");
+            outputs.push(model.wire_node(name, TypedConcat { axis: 0 }, scan)?[0]);
+        }
+        Ok(outputs)
+    }
+
     /// The body for what it reads now.
     fn iteration(&self, model: &TypedModel, read: &[OutletId]) -> TractResult<Made> {
         let facts = read
@@ -361,8 +403,7 @@ impl Loop {
             model.add_const("no.count", tensor0(0_i64))?,
             model.add_const("no.condition", tensor0(false))?,
         ];
-        let read: Vec<OutletId> = head.iter().chain(states).chain(closures).copied().collect();
-        let body = self.iteration(model, &read)?;
+        let body = self.iteration(model, &[&head[..], states, closures].concat())?;
         let scans = &body.model.output_outlets()?[1 + self.states..];
         let mut made = vec![];
         for (index, &outlet) in scans.iter().enumerate() {

@@ -26,6 +26,7 @@ mod quantized;
 mod rearrange;
 mod recurrent;
 mod sampling;
+mod scanned;
 mod small;
 mod values;
 mod windows;

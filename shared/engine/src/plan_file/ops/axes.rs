@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::{TDim, TVec, TypedOp};
-use tract_onnx::tract_core::internal::{AxisOp, IntoShape, Op};
+use tract_onnx::tract_core::internal::{AxesMapping, AxisOp, IntoShape, Op};
 
 use super::refused;
 use crate::error::{Error, Result};
@@ -66,13 +66,14 @@ impl Axes {
                 let size = dims
                     .iter()
                     .try_fold(1_usize, |all, &dim| all.checked_mul(dim));
+                let unsound = || Error::invalid_model("no sound plan: a shape of other strides");
                 if size != Some(*len) || !is_row_major(dims, strides) || !mapping.is_ascii() {
-                    return Err(Error::invalid_model(
-                        "no sound plan: a shape of other strides",
-                    ));
+                    return Err(unsound());
                 }
+                // tract's own parser takes an output without axes for none.
+                let (input, output) = mapping.split_once("->").ok_or_else(unsound)?;
                 Box::new(IntoShape {
-                    mapping: mapping.parse().map_err(refused)?,
+                    mapping: AxesMapping::from_strs(&[input], &[output]).map_err(refused)?,
                     len: *len,
                     dims: dims.iter().copied().collect(),
                     strides: strides.iter().copied().collect(),
