@@ -12,6 +12,9 @@ use dunlin_lambda::{HostArgs, Meter};
 use dunlin_serving::{Access, Service, ServiceOptions, admin_router};
 use lambda_http::Error;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Change a store over HTTP, as a Lambda function. The environment is the usual place for all of this.
 #[derive(Debug, Parser)]
 #[command(name = "bootstrap-admin", version, group(ArgGroup::new("access").required(true)))]

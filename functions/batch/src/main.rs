@@ -24,6 +24,9 @@ use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Answer events and messages as a Lambda function. The environment is the usual place for all of this.
 #[derive(Debug, Parser)]
 #[command(name = "bootstrap-batch", version)]

@@ -23,6 +23,9 @@ use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::Output;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long the runtime may take to end: work that nobody waits for any more is left behind.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 

@@ -13,6 +13,9 @@ use dunlin_lambda::{HostArgs, Meter, ModelArgs, Settle};
 use dunlin_serving::{Later, Service, router};
 use lambda_http::Error;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Serve models as a Lambda function. The environment is the usual place for all of this.
 #[derive(Debug, Parser)]
 #[command(name = "bootstrap", version)]

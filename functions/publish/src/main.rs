@@ -17,6 +17,9 @@ use dunlin_storage::key_in_store;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Publish uploads as a Lambda function. The environment is the usual place for all of this.
 #[derive(Debug, Parser)]
 #[command(name = "bootstrap-publish", version)]

@@ -195,6 +195,7 @@ fn optimized(typed: TypedModel, origins: &mut Origins) -> TractResult<TypedModel
     }
     graph.optimize()?;
     ops::adopt(&mut graph)?;
+    ops::spread(&mut graph)?;
     ops::look_up(&mut graph);
     Ok(graph)
 }

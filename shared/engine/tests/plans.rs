@@ -10,12 +10,11 @@ use dunlin_engine::{ErrorKind, LoadOptions, Model};
 use dunlin_protocol::{NamedTensor, Tensor};
 
 /// Operators that no plan has a record for yet, by case. One that is mended must leave the list.
-const WITHOUT_PLAN: [&str; 9] = [
+const WITHOUT_PLAN: [&str; 8] = [
     "contrib_qlinearleakyrelu",
     "contrib_qlinearsigmoid",
     "gru_lengths_bidirectional",
     "gru_lengths_reverse",
-    "if_on_data",
     "lstm_lengths_bidirectional",
     "lstm_lengths_reverse",
     "rnn_lengths_bidirectional",

@@ -31,6 +31,7 @@ mod planes;
 mod pooling;
 mod products;
 mod reorder;
+mod spread;
 mod steps;
 mod window;
 
@@ -57,6 +58,7 @@ pub(crate) use parts::has_shared_work;
 pub(crate) use pooling::BlockedPool;
 pub(crate) use products::multiply;
 pub(crate) use reorder::{FromBlocked, ToBlocked};
+pub(crate) use spread::{Spread, spread};
 pub(crate) use steps::{FromBytes, SumOfBytes, ToBytes};
 
 use tract_onnx::prelude::{TractResult, TypedFact};

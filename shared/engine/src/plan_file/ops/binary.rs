@@ -19,6 +19,7 @@ use tract_onnx::tract_core::ops::quant::Scale;
 
 use super::refused;
 use crate::error::{Error, Result};
+use crate::ops::Spread;
 use crate::plan_file::record::Number;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub(in crate::plan_file) enum Binary {
     Chain(Vec<(String, bool)>),
     /// A choice by a boolean.
     Where,
+    /// Ours, where one tensor is spread over the other.
+    Spread(Spread),
 }
 
 macro_rules! functions {
@@ -68,6 +71,9 @@ impl Binary {
         if op.is::<Iff>() {
             return Some(Self::Where);
         }
+        if let Some(spread) = op.downcast_ref::<Spread>() {
+            return Some(Self::Spread(*spread));
+        }
         if let Some(TypedBinOp(function, datatype)) = op.downcast_ref() {
             let datatype = Number::optional(*datatype).ok()?;
             return Some(Self::Broadcast(name_of(&**function)?, datatype));
@@ -89,6 +95,7 @@ impl Binary {
     pub(super) fn build(&self, facts: &[&TypedFact]) -> Result<Box<dyn TypedOp>> {
         match self {
             Self::Where => Ok(Box::new(Iff)),
+            Self::Spread(spread) => Ok(Box::new(*spread)),
             Self::Broadcast(function, datatype) => {
                 let datatype = datatype.map(Number::build);
                 Ok(Box::new(TypedBinOp(by_name(function)?, datatype)))
