@@ -66,7 +66,7 @@ async fn run(config: Config) -> Result<(), Error> {
         at_once: 2 * cores,
     };
     let batch = Batch::new(service.clone(), inputs, options);
-    let settle = Settle(service.clone());
+    let settle = Settle(service.clone(), meter.clone());
     let host = Arc::new((service, config.host, batch));
     let answer = service_fn(move |event: LambdaEvent<Value>| {
         let (host, meter) = (host.clone(), meter.clone());
@@ -75,7 +75,7 @@ async fn run(config: Config) -> Result<(), Error> {
             let trace = event.context.xray_trace_id.as_deref();
             let trace = trace.and_then(Trace::of_amazon);
             let answer = answer(host, event).await;
-            meter.tell(&id, trace.map(|trace| trace.id()));
+            meter.answered(&id, trace.map(|trace| trace.id()));
             answer
         }
     });

@@ -51,5 +51,5 @@ async fn run(config: Config) -> Result<(), Error> {
     dunlin_lambda::warm(&service, config.models.warm_time()).await;
     start.done("preload");
     let meter = Meter::new(&service, &config.host, &start);
-    dunlin_lambda::serve(router(service.clone()), meter, Settle(service)).await
+    dunlin_lambda::serve(router(service.clone()), Settle(service, meter)).await
 }

@@ -21,6 +21,7 @@ use lambda_http::{
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+use crate::event::HttpEvent;
 use crate::{Meter, Settle, time_left};
 
 const AMAZON_TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
@@ -29,9 +30,13 @@ const AMAZON_TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const SCHEDULED: &str = "Scheduled Event";
 
 /// Answers HTTP events by a router, for as long as the function lives.
-pub async fn serve(router: Router, meter: Arc<Meter>, settle: Settle) -> Result<(), Error> {
+pub async fn serve(router: Router, settle: Settle) -> Result<(), Error> {
+    let meter = settle.1.clone();
     let answer = service_fn(move |request: Request| answer(router.clone(), meter.clone(), request));
-    Runtime::new(Adapter::from(answer))
+    let service = Adapter::from(answer).map_request(|event: LambdaEvent<HttpEvent>| {
+        LambdaEvent::new(event.payload.0, event.context)
+    });
+    Runtime::new(service)
         .layer(TracingLayer::new())
         .layer(settle)
         .run()
@@ -47,7 +52,7 @@ async fn answer(
     let id = response.headers().get("x-request-id");
     let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
     let trace = response.extensions().get::<Trace>();
-    meter.tell(id, trace.map(Trace::id));
+    meter.answered(id, trace.map(Trace::id));
     Ok(response)
 }
 
@@ -69,14 +74,17 @@ where
             let (payload, context) = event.into_parts();
             if payload["detail-type"] == SCHEDULED {
                 let done = on_schedule().await;
-                meter.tell(&context.request_id, None::<&str>);
+                meter.answered(&context.request_id, None::<&str>);
+                meter.tell();
                 return done;
             }
             let request: LambdaRequest = serde_json::from_value(payload)?;
+            let answering = meter.clone();
             let mut adapter = Adapter::from(service_fn(move |request: Request| {
-                answer(router.clone(), meter.clone(), request)
+                answer(router.clone(), answering.clone(), request)
             }));
             let response = adapter.call(LambdaEvent::new(request, context)).await?;
+            meter.tell();
             Ok(serde_json::to_value(response)?)
         }
     }))

@@ -10,6 +10,7 @@
 //! - [`end`]: how a function's `main` ends.
 
 mod deadline;
+mod event;
 #[cfg(feature = "events")]
 pub mod events;
 mod http;

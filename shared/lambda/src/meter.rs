@@ -3,7 +3,7 @@
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use dunlin_serving::Service;
@@ -41,6 +41,8 @@ pub struct Meter {
     service: Arc<Service>,
     emf: Option<Mutex<Emf>>,
     function: String,
+    /// The invocation whose metrics are not told yet: its id, and its trace's.
+    invocation: Mutex<Option<(String, Option<String>)>>,
 }
 
 impl Meter {
@@ -52,25 +54,34 @@ impl Meter {
             service: service.clone(),
             emf: (!namespace.is_empty()).then(|| Mutex::new(Emf::new(namespace))),
             function: env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+            invocation: Mutex::default(),
         })
     }
 
+    /// An invocation is answered: once its reply is sent, [`tell`](Self::tell) tells what it changed.
+    pub fn answered(&self, request_id: &str, trace_id: Option<impl Display>) {
+        let invocation = (request_id.to_owned(), trace_id.map(|id| id.to_string()));
+        *lock(&self.invocation) = Some(invocation);
+    }
+
     /// Tells what has changed, beside the ids of the invocation that changed it.
-    pub fn tell(&self, request_id: &str, trace_id: Option<impl Display>) {
-        let Some(emf) = &self.emf else {
+    pub fn tell(&self) {
+        let (Some(emf), Some((request_id, trace_id))) = (&self.emf, lock(&self.invocation).take())
+        else {
             return;
         };
-        let trace_id = trace_id.map(|id| id.to_string());
         let mut properties = vec![
             ("function", self.function.as_str()),
-            ("request_id", request_id),
+            ("request_id", &request_id),
         ];
         properties.extend(trace_id.as_deref().map(|id| ("trace_id", id)));
         let families = self.service.metric_families();
-        let mut emf = emf.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = emf.lines(&families, &properties, SystemTime::now());
-        drop(emf);
+        let lines = lock(emf).lines(&families, &properties, SystemTime::now());
         // A log that can't be written is no reason to fail a request.
         let _ = io::stdout().lock().write_all(lines.as_bytes());
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

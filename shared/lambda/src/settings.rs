@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
@@ -164,9 +165,11 @@ impl HostArgs {
         })
     }
 
-    /// Whole cores of the function; part of one counts as one.
+    /// Whole cores of the function, as far as the machine has them; part of one counts as one.
     pub fn cores(&self) -> NonZeroUsize {
-        NonZeroUsize::new(self.memory_mb as usize / CORE_MB).unwrap_or(NonZeroUsize::MIN)
+        let paid = NonZeroUsize::new(self.memory_mb as usize / CORE_MB);
+        let here = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        paid.map_or(NonZeroUsize::MIN, |paid| paid.min(here))
     }
 
     /// A store that is reached as the models' is.

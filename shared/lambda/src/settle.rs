@@ -13,14 +13,15 @@ use lambda_http::Error;
 use lambda_http::lambda_runtime::LambdaInvocation;
 use tower::Layer;
 
-use crate::time_left;
+use crate::{Meter, time_left};
 
 /// What is waited for where the invocation has no deadline (an emulator's).
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Has the runtime wait, after each reply is sent, until the service has [settled](Service::settle).
+/// Has the runtime wait, after each reply is sent, until the metrics are told and the service has
+/// [settled](Service::settle).
 #[derive(Debug, Clone)]
-pub struct Settle(pub Arc<Service>);
+pub struct Settle(pub Arc<Service>, pub Arc<Meter>);
 
 impl<S> Layer<S> for Settle {
     type Service = Settled<S>;
@@ -29,6 +30,7 @@ impl<S> Layer<S> for Settle {
         Settled {
             inner,
             service: self.0.clone(),
+            meter: self.1.clone(),
         }
     }
 }
@@ -38,6 +40,7 @@ impl<S> Layer<S> for Settle {
 pub struct Settled<S> {
     inner: S,
     service: Arc<Service>,
+    meter: Arc<Meter>,
 }
 
 impl<S> tower::Service<LambdaInvocation> for Settled<S>
@@ -55,10 +58,11 @@ where
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
         let deadline = invocation.context.deadline;
-        let service = self.service.clone();
+        let (service, meter) = (self.service.clone(), self.meter.clone());
         let sent = self.inner.call(invocation);
         Box::pin(async move {
             sent.await?;
+            meter.tell();
             let left = time_left(deadline, SystemTime::now());
             service.settle(left.unwrap_or(WITHOUT_DEADLINE)).await;
             Ok(())

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use dunlin_serving::Service;
 
-/// Loads the models to be preloaded and speaks to the store once, for this long at most. A failure
-/// ends nothing: readiness tells of it, and the request that needs the model tries again.
+/// Loads the models to be preloaded and speaks to the store once. A failure ends nothing: readiness tells of it, and the
+/// request that needs the model tries again. What takes longer than this goes on beside the requests.
 pub async fn warm(service: &Arc<Service>, time: Duration) {
-    let warming = async {
-        // The store's sign of life, which is good for a while, comes beside the models.
-        let (preloaded, _) = tokio::join!(service.preload(), service.ready());
-        if let Err(error) = preloaded {
+    let service = service.clone();
+    // A task, so that it runs where its connections do.
+    let warming = tokio::spawn(async move {
+        if let Err(error) = service.preload().await {
             tracing::warn!(error = error.chain(), "a model could not be preloaded");
         }
         service.ready().await
-    };
+    });
     match tokio::time::timeout(time, warming).await {
-        Ok(readiness) if readiness.ready() => {}
-        Ok(readiness) => tracing::warn!(reasons = ?readiness.reasons, "not ready yet"),
+        Ok(Ok(readiness)) if readiness.ready() => {}
+        Ok(Ok(readiness)) => tracing::warn!(reasons = ?readiness.reasons, "not ready yet"),
+        Ok(Err(error)) => tracing::error!(%error, "warming panicked"),
         Err(_) => tracing::warn!("warming took too long; requests go on with it"),
     }
 }

@@ -12,7 +12,9 @@ use dunlin_registry::{Artifact, Manifest, Registry, Role};
 use dunlin_telemetry::{Phase, Phases};
 use dunlin_transforms::{Files, Pipeline, Spec, Tokenizer, parse_labels};
 use prometheus::IntGauge;
+use tokio::runtime::Handle;
 
+use crate::admission::Workers;
 use crate::artifact;
 use crate::metrics::Metrics;
 use crate::options::Limits;
@@ -22,6 +24,9 @@ use crate::{Error, ErrorKind, ServiceOptions};
 
 /// Elements that a model without examples is warmed with at most.
 const WARM_ELEMENTS: usize = 16 << 20;
+
+/// How long building a model may wait for the worker that was free, and take.
+const LOADING: Duration = Duration::from_mins(15);
 
 /// A model that is loaded, has given its golden answers, and is warm.
 #[derive(Debug)]
@@ -86,6 +91,8 @@ pub(crate) struct Loader {
     limits: Limits,
     prove_time: Duration,
     metrics: Arc<Metrics>,
+    /// Where models are built, if not aside.
+    workers: Option<Arc<Workers>>,
 }
 
 /// What is fetched of a version.
@@ -97,13 +104,20 @@ struct Parts {
 }
 
 impl Loader {
-    pub(crate) fn new(registry: Registry, options: &ServiceOptions, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        registry: Registry,
+        options: &ServiceOptions,
+        metrics: Arc<Metrics>,
+        workers: &Arc<Workers>,
+    ) -> Self {
         let (limits, prove_time) = (options.limits.clone(), options.prove_time);
         Self {
             registry,
             limits,
             prove_time,
             metrics,
+            // Where nothing is done beside requests, a load keeps none of them from a worker.
+            workers: (!options.background).then(|| workers.clone()),
         }
     }
 
@@ -118,7 +132,8 @@ impl Loader {
             .unwrap_or(model.size.saturating_mul(2))
     }
 
-    /// Loads a version. The heavy part runs on a blocking thread.
+    /// Loads a version. The heavy part runs where it may block: on a worker that is free, so that the first request
+    /// finds the memory that warming has taken, else on a thread of its own.
     pub(crate) async fn load(self: &Arc<Self>, manifest: Arc<Manifest>) -> Result<Loaded, Error> {
         let name = manifest.name.clone();
         let mut phases = Phases::new();
@@ -132,20 +147,23 @@ impl Loader {
         })?;
         // Digests are computed while the bytes arrive: verifying is part of fetching here.
         fetching.stop(&mut phases);
-        let loader = self.clone();
-        let built = tokio::task::spawn_blocking(move || {
+        let (loader, runtime) = (self.clone(), Handle::current());
+        let build = move || {
             let version = manifest.version;
-            loader.build(manifest, parts, phases).map_err(|error| {
+            let built = loader.build(manifest, parts, phases, runtime);
+            built.map_err(|error| {
                 Error::unusable(format_args!("cannot load version {version}"), error)
             })
-        });
-        let built = built.await.unwrap_or_else(|error| {
-            Err(Error::new(
-                ErrorKind::Internal,
-                format!("loading panicked: {error}"),
-            ))
-        });
-        built.map_err(|error| error.of_model(name.as_str()))
+        };
+        let built = match self.workers.as_ref().filter(|workers| workers.idle()) {
+            Some(workers) => workers.run((Instant::now() + LOADING).into(), build).await,
+            None => tokio::task::spawn_blocking(build).await.map_err(|error| {
+                Error::new(ErrorKind::Internal, format!("loading panicked: {error}"))
+            }),
+        };
+        built
+            .flatten()
+            .map_err(|error| error.of_model(name.as_str()))
     }
 
     async fn fetch(&self, manifest: &Manifest) -> Result<Parts, Error> {
@@ -178,6 +196,7 @@ impl Loader {
         manifest: Arc<Manifest>,
         parts: Parts,
         mut phases: Phases,
+        runtime: Handle,
     ) -> Result<Loaded, Error> {
         let spec: Spec = match &manifest.transforms {
             serde_json::Value::Null => Spec::default(),
@@ -192,7 +211,7 @@ impl Loader {
             labels: labels.unwrap_or_default(),
             tokenizer: tokenizer.transpose()?,
         };
-        let model = self.model(&manifest, parts.graph)?;
+        let model = self.model(&manifest, parts.graph, runtime)?;
         let pipeline = Pipeline::new(
             &spec,
             model.inputs(),
@@ -221,14 +240,13 @@ impl Loader {
     }
 
     /// The plan, or where there is none that fits this host, the ONNX file.
-    fn model(&self, manifest: &Manifest, graph: Bytes) -> Result<Model, Error> {
+    fn model(&self, manifest: &Manifest, graph: Bytes, runtime: Handle) -> Result<Model, Error> {
         let (name, options) = (manifest.name.as_str(), &self.limits.engine);
         if !dunlin_engine::is_plan(&graph) {
             return Ok(Model::load(name, graph, options)?);
         }
         let (registry, onnx) = (self.registry.clone(), artifact::onnx(manifest)?.clone());
         // Most runs are on threads of our own; a short one may be on a thread of the runtime.
-        let runtime = tokio::runtime::Handle::current();
         let source: OnnxSource = Box::new(move || {
             let blob = || runtime.block_on(registry.blob(&onnx, None));
             Ok(tokio::task::block_in_place(blob)?)

@@ -48,9 +48,18 @@ impl StoreProbe {
             Ok(trouble) => trouble,
             Err(_) => Some(format!("the store has not answered for {PATIENCE:?}")),
         };
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some((Instant::now(), trouble.clone()));
+        self.note(trouble.clone());
         trouble
+    }
+
+    /// It has just given what was asked of it: a sign of life as good as any.
+    pub(crate) fn alive(&self) {
+        self.note(None);
+    }
+
+    fn note(&self, trouble: Option<String>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((Instant::now(), trouble));
     }
 }
 

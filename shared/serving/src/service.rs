@@ -38,7 +38,7 @@ pub struct Service {
     registry: Registry,
     options: ServiceOptions,
     pub(crate) models: Models,
-    pub(crate) workers: Workers,
+    pub(crate) workers: Arc<Workers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) trials: Arc<Trials>,
     pub(crate) mirror: Arc<Mirror>,
@@ -94,7 +94,10 @@ impl Service {
         options.limits.protocol.body_bytes = options.limits.body_bytes;
         options.limits.transforms.protocol = options.limits.protocol.clone();
         let metrics = Arc::new(Metrics::new());
-        let loader = Arc::new(Loader::new(registry.clone(), &options, metrics.clone()));
+        let workers = Workers::new(options.workers, options.queue, options.queue_timeout);
+        let workers = Arc::new(workers);
+        let loader = Loader::new(registry.clone(), &options, metrics.clone(), &workers);
+        let loader = Arc::new(loader);
         let (bytes, retry) = (options.cache_bytes, options.retry_failed);
         let cache = Arc::new(ModelCache::new(loader, metrics.clone(), bytes, retry));
         let resolver = Resolver::new(registry.clone(), options.refresh, options.background);
@@ -120,7 +123,7 @@ impl Service {
             mirror,
             capture,
             models: Models::new(resolver, cache, options.background),
-            workers: Workers::new(options.workers, options.queue, options.queue_timeout),
+            workers,
             metrics,
             probe: StoreProbe::default(),
             budget: Budget::new(options.limits.bodies_bytes),
@@ -160,6 +163,7 @@ impl Service {
     async fn preload_one(&self, index: usize) -> Result<(), Error> {
         let reference = &self.options.preload[index];
         self.models.find(reference, &mut Call::new(None)).await?;
+        self.probe.alive();
         self.preloaded[index].store(true, Ordering::Release);
         Ok(())
     }

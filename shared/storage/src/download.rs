@@ -1,6 +1,7 @@
 //! Large objects: ranged reads in parallel.
 
 mod hedge;
+mod pages;
 
 use std::mem::{replace, take};
 use std::ops::Range;
@@ -208,7 +209,8 @@ impl Whole {
         // Never none: what is empty can't be joined to its room.
         let skip = ALIGN - bytes.as_ptr() as usize % ALIGN;
         bytes.resize(skip, 0);
-        let room = bytes.split_off(skip);
+        let mut room = bytes.split_off(skip);
+        pages::huge(&mut room);
         let digest = Sha256::new();
         (
             Self {
