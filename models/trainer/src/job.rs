@@ -186,6 +186,9 @@ impl Job<'_> {
             "test       {}, on {count} {unit}",
             report.evaluation.summary()
         );
+        for slice in report.slices.iter().filter(|slice| slice.worse) {
+            println!("slice      {slice}: worse than the whole, by more than chance");
+        }
         let folder = self.folder();
         let answers = report.evaluation.answers();
         let mistakes = answers.map(|answers| mistakes::worst(self.data, answers));
@@ -251,6 +254,7 @@ impl Job<'_> {
         Ok(Report {
             name: self.about.name.clone(),
             gates: gates.collect(),
+            slices: evaluation.slices(&self.data.slicings()?),
             evaluation,
             production,
             export_difference: difference,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{
     Evaluation, ForecastMetrics, Interval, Metrics, Report, RetrievalMetrics, Verdict, charts,
+    slices,
 };
 use crate::data::{Forecasting, Part};
 
@@ -85,9 +86,10 @@ pub fn html(report: &Report, mistakes: &[Mistake]) -> String {
     };
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{name}: evaluation</title><style>{STYLE}</style>\
-         <h1>{name}</h1>{summary}{gates}{evaluation}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
+         <h1>{name}</h1>{summary}{gates}{evaluation}{slices}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
         summary = summary(report),
         gates = gates(&report.gates),
+        slices = slices::table(&report.slices),
         data = escape(&report.data.to_string()),
         hyper = escape(&hyper),
     )
@@ -305,7 +307,7 @@ fn media(file: &[u8]) -> &'static str {
 }
 
 /// Labels and file names come from outside.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

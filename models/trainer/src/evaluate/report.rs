@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Evaluation, Production, Verdict};
+use super::{Evaluation, Production, Slice, Verdict};
 use crate::data::Census;
 use crate::fit::{Fingerprint, Point};
 
@@ -15,6 +15,8 @@ pub struct Report {
     /// How it did.
     #[serde(flatten)]
     pub evaluation: Evaluation,
+    /// How it did on parts of the test data.
+    pub slices: Vec<Slice>,
     /// What became of the gates.
     pub gates: Vec<Verdict>,
     /// The version that serves, if a gate asked for it and there is one.

@@ -11,5 +11,6 @@ mod pictures;
 mod road;
 mod sagemaker;
 mod series;
+mod slices;
 mod texts;
 mod trainer;
