@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod auto;
+mod cost;
 mod data;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use auto::AutoArgs;
 pub use auto::Wanted;
 use clap::{Args, Parser};
+use cost::CostArgs;
 use data::{DataArgs, PictureArgs, SeriesArgs, TextArgs};
 
 use crate::data::{Columns, Task};
@@ -103,6 +105,8 @@ pub struct Cli {
     pub(crate) training: TrainingArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) cost: CostArgs,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

@@ -102,13 +102,19 @@ fn summary(report: &Report) -> String {
         versions,
         ..
     } = report;
+    let energy = report.energy_wh.map_or(String::new(), |energy| {
+        format!(" It took about {energy:.2} Wh, an estimate from the time of the processor.")
+    });
+    let cost = report.cost.map_or(String::new(), |cost| {
+        format!(" Its time cost {cost:.4}, by the price of an hour.")
+    });
     format!(
-        "<p>Recipe {}, {} weights, epoch {} of {}; trained for {:.0} s on {} ({}), {}.</p>",
+        "<p>Recipe {}, {} weights, epoch {} of {}; trained for {:.0} s on {} ({}), {}.{energy}{cost}</p>",
         escape(&report.training.recipe),
         report.parameters,
         report.epoch,
         report.history.len(),
-        report.seconds,
+        report.spent.seconds,
         escape(machine),
         escape(device),
         escape(versions)

@@ -10,10 +10,10 @@ use burn::tensor::Device;
 
 use super::checkpoint::{Checkpoint, State};
 use super::objective::{Objective, numbers, right_of, score};
-use super::{Checkpoints, Fingerprint, Point, Progress, Score};
+use super::{Checkpoints, Fingerprint, Point, Progress, Score, Spent};
 use crate::data::{Batch, Batches, Dataset, Epoch, Part};
 use crate::recipes::{Input, Network};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, machine};
 
 /// Examples in a batch where nothing is learned.
 const PLAIN_BATCH: usize = 128;
@@ -49,8 +49,8 @@ pub struct Fitted<N> {
     pub history: Vec<Point>,
     /// The epoch that the weights are from.
     pub epoch: usize,
-    /// Time spent in training, over all processes.
-    pub seconds: f64,
+    /// What it took.
+    pub spent: Spent,
 }
 
 /// Trains a network, from the last checkpoint of the run if there is one.
@@ -127,7 +127,7 @@ impl<'a, N: Network> Run<'a, N> {
             state: State {
                 fingerprint: plan.fingerprint.clone(),
                 step: 0,
-                seconds: 0.0,
+                spent: Spent::default(),
                 loss: 0.0,
                 right: 0,
                 examples: 0,
@@ -170,7 +170,7 @@ impl<'a, N: Network> Run<'a, N> {
             let epoch = self.state.step / self.steps_an_epoch;
             self.epoch(epoch, steps, &mut progress)?;
         }
-        let seconds = self.seconds();
+        let spent = self.spent();
         let State { history, best, .. } = self.state;
         let last = history.last().map_or(0, |point| point.epoch);
         let (network, epoch) = match (self.best, best) {
@@ -181,7 +181,7 @@ impl<'a, N: Network> Run<'a, N> {
             network: network.valid(),
             history,
             epoch,
-            seconds,
+            spent,
         })
     }
 
@@ -352,7 +352,7 @@ impl<'a, N: Network> Run<'a, N> {
             return Ok(());
         };
         let state = State {
-            seconds: self.seconds(),
+            spent: self.spent(),
             ..self.state.clone()
         };
         checkpoints.store(&Checkpoint {
@@ -363,8 +363,12 @@ impl<'a, N: Network> Run<'a, N> {
         })
     }
 
-    fn seconds(&self) -> f64 {
-        self.state.seconds + self.started.elapsed().as_secs_f64()
+    fn spent(&self) -> Spent {
+        let before = self.state.spent;
+        Spent {
+            seconds: before.seconds + self.started.elapsed().as_secs_f64(),
+            processor_seconds: before.processor_seconds + machine::processor_seconds(),
+        }
     }
 }
 
