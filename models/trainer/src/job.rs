@@ -1,12 +1,13 @@
 //! The whole road, from data to a published version.
 
+mod publish;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use dunlin_publishing::{Candidate, CompileOptions, ProveOptions};
-use dunlin_registry::{ModelName, Registry, Role};
+use dunlin_registry::{ModelName, Registry};
 use dunlin_storage::{Store, StoreOptions};
 use tokio::runtime::Handle;
 
@@ -206,9 +207,11 @@ impl Job<'_> {
             "model      {}, with report.html",
             folder.display()
         ));
-        self.pass_gates(&report)?;
+        self.pass_gates(&report.gates, "")?;
         match &self.registry {
-            Some(registry) if self.cli.publish.is_some() => self.publish(registry, &report, page),
+            Some(registry) if self.cli.publish.is_some() => {
+                self.publish(registry, served, &report, page)
+            }
             _ => Ok(()),
         }
     }
@@ -305,11 +308,13 @@ impl Job<'_> {
         }
     }
 
-    fn pass_gates(&self, report: &Report) -> Result<()> {
-        for verdict in &report.gates {
-            println!("gate       {verdict}");
+    /// Tells what became of the gates, and fails if one is not met. `what`: what was judged, if not the model as
+    /// it was trained.
+    fn pass_gates(&self, verdicts: &[Verdict], what: &str) -> Result<()> {
+        for verdict in verdicts {
+            println!("gate       {what}{verdict}");
         }
-        let faults: Vec<String> = report.gates.iter().filter_map(Verdict::fault).collect();
+        let faults: Vec<String> = verdicts.iter().filter_map(Verdict::fault).collect();
         if faults.is_empty() {
             return Ok(());
         }
@@ -319,25 +324,7 @@ impl Job<'_> {
         } else {
             ""
         };
-        Err(Error::new(ErrorKind::Gate, format!("{faults}{so}")))
-    }
-
-    fn publish(&self, registry: &Registry, report: &Report, page: String) -> Result<()> {
-        let mut candidate = Candidate::read(&self.folder(), Some(&self.about.name))?;
-        let json = serde_json::to_vec(report).map_err(|error| {
-            Error::new(ErrorKind::Failed, "the report can't be written").because(error)
-        })?;
-        candidate.attach(Role::Other("report".to_owned()), "json", json.into());
-        candidate.attach(Role::Other("report".to_owned()), "html", page.into());
-        let verified = candidate
-            .compile(&CompileOptions::default())?
-            .prove(&ProveOptions::default())?;
-        let published = self.runtime.block_on(verified.publish(registry, None))?;
-        println!(
-            "published {}@{}",
-            published.manifest.name, published.manifest.version
-        );
-        Ok(())
+        Err(Error::new(ErrorKind::Gate, format!("{what}{faults}{so}")))
     }
 
     fn fingerprint(&self) -> Fingerprint {

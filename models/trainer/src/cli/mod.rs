@@ -11,6 +11,7 @@ pub use auto::Wanted;
 use clap::{Args, Parser};
 use cost::CostArgs;
 use data::{DataArgs, PictureArgs, SeriesArgs, TextArgs};
+use dunlin_publishing::Choice;
 
 use crate::data::{Columns, Task};
 use crate::evaluate::Gate;
@@ -27,6 +28,7 @@ Examples:
   dunlin train resnet --data flowers/ --publish flowers --require 'accuracy>=0.95' --require 'ece<=0.05'
   dunlin train resnet --data flowers/ --publish flowers --require 'accuracy>=production+0.01 (p<0.05)'
   dunlin train transformer --data mails.csv --publish spam --require 'f1>=0.95'
+  dunlin train resnet --data flowers/ --publish flowers --precision auto       # int8 or f16, where it answers as well
   dunlin train rnn --data temperatures.csv --columns temp --length 168 --steps 24 --publish weather
   dunlin train rnn --task series-classification --data gestures.parquet --cell lstm --publish gestures
   dunlin train embed --data questions.jsonl --text question --pair answer --publish search --require 'mrr>=0.8'
@@ -67,6 +69,15 @@ pub struct Cli {
     /// which the version that serves now is asked for; may be given several times
     #[arg(long = "require", value_name = "METRIC>=NUMBER|production")]
     pub gates: Vec<Gate>,
+    /// Publish with weights of fewer bits, if the test part is answered as well; `auto`: the fastest that does
+    /// [default: source]
+    #[arg(
+        long,
+        value_name = "source|f16|int8|auto",
+        requires = "publish",
+        verbatim_doc_comment
+    )]
+    pub precision: Option<Choice>,
     /// Where checkpoints are kept: a path, or `s3://bucket/prefix` [default: runs/NAME]
     #[arg(long, value_name = "URL")]
     pub run: Option<String>,

@@ -8,6 +8,7 @@ mod interrupted;
 mod labelled;
 mod parquet;
 mod pictures;
+mod precision;
 mod road;
 mod sagemaker;
 mod series;
