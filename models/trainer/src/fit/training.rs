@@ -111,6 +111,8 @@ struct Run<'a, N> {
     optimizer: ModuleOptimizer,
     state: State,
     best: Option<Vec<u8>>,
+    /// The step that the same command would go on after.
+    stored: usize,
     started: Instant,
     steps_an_epoch: usize,
 }
@@ -135,6 +137,7 @@ impl<'a, N: Network> Run<'a, N> {
                 best: None,
             },
             best: None,
+            stored: 0,
             started: Instant::now(),
             steps_an_epoch: data.part(Part::Train).len().div_ceil(hyper.batch),
             training,
@@ -152,7 +155,7 @@ impl<'a, N: Network> Run<'a, N> {
                 .optimizer
                 .from_bytes(burn_bytes(optimizer))
                 .map_err(damaged)?;
-            (run.state, run.best) = (state, best);
+            (run.stored, run.state, run.best) = (state.step, state, best);
         }
         Ok(run)
     }
@@ -230,7 +233,8 @@ impl<'a, N: Network> Run<'a, N> {
             let due = self.state.step.is_multiple_of(self.plan.checkpoint_every)
                 || self.state.step == steps;
             if whole && (due || told) {
-                self.checkpoint()?;
+                let last = told || self.state.step == steps;
+                self.checkpoint(last, progress)?;
             }
             if whole && told && self.state.step < steps {
                 let message = format!(
@@ -347,7 +351,9 @@ impl<'a, N: Network> Run<'a, N> {
         }
     }
 
-    fn checkpoint(&mut self) -> Result<()> {
+    /// Stores where the run is. A store that takes nothing ends a run only if this is its `last` checkpoint:
+    /// else the next one may be taken.
+    fn checkpoint(&mut self, last: bool, progress: &Progress) -> Result<()> {
         let Some(checkpoints) = self.plan.checkpoints else {
             return Ok(());
         };
@@ -355,12 +361,30 @@ impl<'a, N: Network> Run<'a, N> {
             spent: self.spent(),
             ..self.state.clone()
         };
-        checkpoints.store(&Checkpoint {
+        let stored = checkpoints.store(&Checkpoint {
             state,
             network: record(&self.network)?,
             optimizer: self.optimizer.into_bytes().map_err(damaged)?.to_vec(),
             best: self.best.clone(),
-        })
+        });
+        let step = self.state.step;
+        let Err(error) = stored else {
+            self.stored = step;
+            return Ok(());
+        };
+        if !last {
+            let cause = error.chain();
+            progress.warn(&format!(
+                "the checkpoint after step {step} can't be stored ({cause}); the training goes on, and tries again"
+            ));
+            return Ok(());
+        }
+        let message = format!(
+            "the checkpoint after step {step}, the last one, can't be stored: what came after step {} is lost. \
+             See that the place of --run can be written to, and give the same command again",
+            self.stored
+        );
+        Err(Error::new(ErrorKind::Store, message).because(error))
     }
 
     fn spent(&self) -> Spent {

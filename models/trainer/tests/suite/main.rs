@@ -6,6 +6,7 @@ mod export;
 mod gates;
 mod interrupted;
 mod labelled;
+mod lost_store;
 mod parquet;
 mod pictures;
 mod precision;
