@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::store::ModuleRecord;
 use burn::tensor::Device;
 
 use super::checkpoint::{Checkpoint, State};
 use super::objective::{Objective, numbers, right_of, score};
+use super::weights::{burn_bytes, damaged, load, record};
 use super::{Checkpoints, Fingerprint, Point, Progress, Score, Spent};
 use crate::data::{Batch, Batches, Dataset, Epoch, Part};
 use crate::recipes::{Input, Network};
@@ -394,31 +394,4 @@ impl<'a, N: Network> Run<'a, N> {
             processor_seconds: before.processor_seconds + machine::processor_seconds(),
         }
     }
-}
-
-fn record<N: Network>(network: &N) -> Result<Vec<u8>> {
-    // `valid` brings running statistics up to date; a record of the training network lacks the last step's.
-    let bytes = network
-        .valid()
-        .into_record()
-        .into_bytes()
-        .map_err(damaged)?;
-    Ok(bytes.to_vec())
-}
-
-fn load<N: Network>(network: N, bytes: Vec<u8>) -> Result<N> {
-    let record = ModuleRecord::from_bytes(burn_bytes(bytes)).map_err(damaged)?;
-    network.try_load_record(record).map_err(damaged)
-}
-
-fn burn_bytes(bytes: Vec<u8>) -> burn::tensor::Bytes {
-    burn::tensor::Bytes::from_bytes_vec(bytes)
-}
-
-fn damaged(error: burn::store::RecordError) -> Error {
-    Error::new(
-        ErrorKind::Corrupt,
-        "the weights of a checkpoint can't be read",
-    )
-    .because(error)
 }
