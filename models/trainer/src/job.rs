@@ -1,6 +1,7 @@
 //! The whole road, from data to a published version.
 
 mod publish;
+mod stores;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,11 +9,11 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use dunlin_registry::{ModelName, Registry};
-use dunlin_storage::{Store, StoreOptions};
+use dunlin_storage::Store;
 use tokio::runtime::Handle;
 
 use crate::auto::{self, Auto};
-use crate::cli::{Cli, StoreArgs, Wanted};
+use crate::cli::{Cli, Wanted};
 use crate::data::{Dataset, Part, Source, Task};
 use crate::evaluate::{Evaluation, Gate, Production, Report, Verdict, html};
 use crate::fit::{self, Checkpoints, Fingerprint, Fitted, Hyperparameters, Plan};
@@ -22,6 +23,7 @@ use crate::production;
 use crate::recipes::{Network, Recipe};
 use crate::served::Served;
 use crate::{Error, ErrorKind, Result, device, machine, mistakes};
+use stores::{registry, run_options, store_options};
 
 /// Test examples whose outputs are compared between the network and what was exported from it.
 const COMPARED: usize = 256;
@@ -57,6 +59,10 @@ pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
     let data = Arc::new(gather(cli, task, source)?);
     if !cli.quiet {
         eprintln!("{}", data.census);
+    }
+    let slicings = data.by_columns();
+    if let Some(fault) = cli.gates.iter().find_map(|gate| gate.fault(&slicings)) {
+        return Err(Error::usage(fault));
     }
 
     let mut job = Job {
@@ -252,8 +258,9 @@ impl Job<'_> {
         let evaluation = Evaluation::new(self.data, outputs);
         // Another version may serve by now.
         let production = self.production()?;
+        let columns = self.data.by_columns();
         let gates = self.cli.gates.iter();
-        let gates = gates.map(|gate| gate.judge(&evaluation, production.as_ref()));
+        let gates = gates.map(|gate| gate.judge(&evaluation, production.as_ref(), &columns));
         Ok(Report {
             name: self.about.name.clone(),
             gates: gates.collect(),
@@ -373,33 +380,4 @@ fn about(cli: &Cli) -> Result<About> {
         tags: model.tags.clone(),
         top_k: model.top_k,
     })
-}
-
-fn registry(store: &StoreArgs, runtime: &Handle) -> Result<Registry> {
-    let url = store.store.as_deref().ok_or_else(|| {
-        Error::usage(
-            "--publish, and a gate against production, need a store: --store file:PATH or s3://bucket/prefix, or DUNLIN_STORE",
-        )
-    })?;
-    Ok(Registry::new(runtime.block_on(dunlin_storage::open(
-        url,
-        &store_options(store),
-    ))?))
-}
-
-fn store_options(store: &StoreArgs) -> StoreOptions {
-    StoreOptions {
-        endpoint: store.s3_endpoint.clone(),
-        region: store.s3_region.clone(),
-        path_style: store.s3_path_style,
-        ..StoreOptions::default()
-    }
-}
-
-/// Checkpoints of large networks are read whole.
-fn run_options(store: &StoreArgs) -> StoreOptions {
-    StoreOptions {
-        get_limit: 4 << 30,
-        ..store_options(store)
-    }
 }

@@ -66,7 +66,7 @@ pub struct Cli {
     #[arg(long, value_name = "NAME")]
     pub publish: Option<String>,
     /// Publish only if this holds on the test part, as `accuracy>=0.9` or `accuracy>=production+0.01 (p<0.05)`,
-    /// which the version that serves now is asked for; may be given several times
+    /// which the version that serves now is asked for; of a slice: `accuracy[lang=de]>=0.8`; may be given several times
     #[arg(long = "require", value_name = "METRIC>=NUMBER|production")]
     pub gates: Vec<Gate>,
     /// Publish with weights of fewer bits, if the test part is answered as well; `auto`: the fastest that does

@@ -24,15 +24,21 @@ pub struct Slicing {
 }
 
 impl Dataset {
+    /// By the columns that were asked for.
+    pub fn by_columns(&self) -> Vec<Slicing> {
+        let test = self.part(Part::Test);
+        let columns = self.slice_by.iter().enumerate();
+        columns
+            .map(|(at, column)| by_value(column, test.iter().map(|example| &example.values[at])))
+            .collect()
+    }
+
     /// By the columns that were asked for; texts and pairs by length, pictures by brightness and by the size
     /// that they came in, forecasts by the level of the season before. Ways that leave all examples together
     /// are left out.
     pub fn slicings(&self) -> Result<Vec<Slicing>> {
         let test = self.part(Part::Test);
-        let columns = self.slice_by.iter().enumerate();
-        let mut all: Vec<Slicing> = columns
-            .map(|(at, column)| by_value(column, test.iter().map(|example| &example.values[at])))
-            .collect();
+        let mut all = self.by_columns();
         match self.task {
             Task::TextClassification | Task::SentenceSimilarity => {
                 let words =

@@ -62,8 +62,10 @@ impl Job<'_> {
     fn judge_again(&self, served: &Served, precision: Precision, report: &Report) -> Result<()> {
         let outputs = served.outputs(self.data, self.data.part(Part::Test).len())?;
         let evaluation = Evaluation::new(self.data, outputs);
+        let slicings = self.data.by_columns();
         let gates = self.cli.gates.iter();
-        let verdicts = gates.map(|gate| gate.judge(&evaluation, report.production.as_ref()));
+        let verdicts =
+            gates.map(|gate| gate.judge(&evaluation, report.production.as_ref(), &slicings));
         self.pass_gates(&verdicts.collect::<Vec<_>>(), &format!("{precision}: "))
     }
 

@@ -41,11 +41,21 @@ fn a_slice_that_is_really_worse_is_marked() {
         "0.3",
         "--slice-by",
         "lang",
+        "--require",
+        "accuracy[lang=en]>=0.85",
+        "--require",
+        "accuracy[lang=de]>=0.85",
     ];
-    let output = trainer.run(&training, 0);
+    let output = trainer.run(&training, 8);
+    let fault = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        fault.contains("accuracy[lang=de]>=0.85 is required"),
+        "{fault}"
+    );
+    assert!(!fault.contains("accuracy[lang=en]"), "{fault}");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("slice      lang=de: accuracy 0."), "{text}");
-    assert!(!text.contains("lang=en"), "{text}");
+    assert!(!text.contains("slice      lang=en"), "{text}");
     let folder = "runs/transformer/model";
     let report = trainer.report(folder);
     let slices = report["slices"].as_array().unwrap();
@@ -73,6 +83,13 @@ fn a_slice_that_is_really_worse_is_marked() {
     let page = fs::read_to_string(trainer.path(folder).join("report.html")).unwrap();
     assert!(page.contains("<h2>Slices</h2>") && page.contains("<b>de</b>"));
 
+    // No slice of that name, which is known before anything is trained.
+    let output = trainer.run(
+        &[&training[..], &["--require", "f1[lang=fr]>=0"]].concat(),
+        2,
+    );
+    let fault = String::from_utf8_lossy(&output.stderr);
+    assert!(fault.contains("no test example has fr in lang"), "{fault}");
     let output = trainer.run(&["transformer", "--dry-run", "--slice-by", "language"], 4);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("has no column \"language\""), "{text}");
