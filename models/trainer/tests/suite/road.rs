@@ -71,9 +71,9 @@ async fn a_model_is_trained_evaluated_and_published() {
     );
     assert_eq!(manifest.provenance["recipe"], "resnet");
     assert_eq!(manifest.provenance["hyperparameters"]["batch"], 8);
-    // The second process took a little more; at that price, a second costs one.
+    // The second process, which only evaluates, counts what the first had stored; at that price, a second costs one.
     let told = |name: &str| manifest.provenance[name].as_f64().unwrap();
-    assert!(energy.unwrap() > 0.0 && told("energy_wh") >= energy.unwrap());
+    assert!(energy.unwrap() > 0.0 && told("energy_wh") > 0.8 * energy.unwrap());
     assert!((told("cost") - told("seconds")).abs() <= 0.5);
 
     for (role, format) in [
