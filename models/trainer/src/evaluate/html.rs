@@ -103,7 +103,7 @@ fn summary(report: &Report) -> String {
         ..
     } = report;
     let energy = report.energy_wh.map_or(String::new(), |energy| {
-        format!(" It took about {energy:.2} Wh, an estimate from the time of the processor.")
+        format!(" It took about {energy:.4} Wh, an estimate from the time of the processor.")
     });
     let cost = report.cost.map_or(String::new(), |cost| {
         format!(" Its time cost {cost:.4}, by the price of an hour.")

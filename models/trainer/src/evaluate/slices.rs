@@ -87,6 +87,7 @@ pub(super) fn table(slices: &[Slice]) -> String {
     let Some(first) = slices.first() else {
         return String::new();
     };
+    let main = first.figures.first().map_or("", |(name, _)| name);
     let heads = first
         .figures
         .iter()
@@ -94,7 +95,7 @@ pub(super) fn table(slices: &[Slice]) -> String {
     let heads: String = heads.collect();
     let mut table = format!(
         "<h2>Slices</h2><p>Parts of the test data. Bold: worse than the whole, by more than chance.</p><table>\
-         <thead><tr><th>by</th><th>slice</th><th>count</th>{heads}<th>95 % of the first</th><th>p</th></tr></thead><tbody>"
+         <thead><tr><th>by</th><th>slice</th><th>count</th>{heads}<th>95 % of {main}</th><th>p</th></tr></thead><tbody>"
     );
     for slice in slices {
         let strong = if slice.worse {
