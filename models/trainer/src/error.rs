@@ -129,6 +129,7 @@ impl From<dunlin_publishing::Error> for Error {
         use dunlin_publishing::ErrorKind as Kind;
         let kind = match error.kind() {
             Kind::Registry(_) => ErrorKind::Store,
+            Kind::Precision => ErrorKind::Gate,
             _ => ErrorKind::Failed,
         };
         Self::new(kind, "not published").because(error)

@@ -1,17 +1,19 @@
 //! The whole road, from data to a published version.
 
+mod publish;
+mod stores;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use dunlin_publishing::{Candidate, CompileOptions, ProveOptions};
-use dunlin_registry::{ModelName, Registry, Role};
-use dunlin_storage::{Store, StoreOptions};
+use dunlin_registry::{ModelName, Registry};
+use dunlin_storage::Store;
 use tokio::runtime::Handle;
 
 use crate::auto::{self, Auto};
-use crate::cli::{Cli, StoreArgs, Wanted};
+use crate::cli::{Cli, Wanted};
 use crate::data::{Dataset, Part, Source, Task};
 use crate::evaluate::{Evaluation, Gate, Production, Report, Verdict, html};
 use crate::fit::{self, Checkpoints, Fingerprint, Fitted, Hyperparameters, Plan};
@@ -21,6 +23,7 @@ use crate::production;
 use crate::recipes::{Network, Recipe};
 use crate::served::Served;
 use crate::{Error, ErrorKind, Result, device, machine, mistakes};
+use stores::{registry, run_options, store_options};
 
 /// Test examples whose outputs are compared between the network and what was exported from it.
 const COMPARED: usize = 256;
@@ -56,6 +59,10 @@ pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
     let data = Arc::new(gather(cli, task, source)?);
     if !cli.quiet {
         eprintln!("{}", data.census);
+    }
+    let slicings = data.by_columns();
+    if let Some(fault) = cli.gates.iter().find_map(|gate| gate.fault(&slicings)) {
+        return Err(Error::usage(fault));
     }
 
     let mut job = Job {
@@ -186,6 +193,9 @@ impl Job<'_> {
             "test       {}, on {count} {unit}",
             report.evaluation.summary()
         );
+        for slice in report.slices.iter().filter(|slice| slice.worse) {
+            println!("slice      {slice}: worse than the whole, by more than chance");
+        }
         let folder = self.folder();
         let answers = report.evaluation.answers();
         let mistakes = answers.map(|answers| mistakes::worst(self.data, answers));
@@ -203,9 +213,11 @@ impl Job<'_> {
             "model      {}, with report.html",
             folder.display()
         ));
-        self.pass_gates(&report)?;
+        self.pass_gates(&report.gates, "")?;
         match &self.registry {
-            Some(registry) if self.cli.publish.is_some() => self.publish(registry, &report, page),
+            Some(registry) if self.cli.publish.is_some() => {
+                self.publish(registry, served, &report, page)
+            }
             _ => Ok(()),
         }
     }
@@ -246,11 +258,13 @@ impl Job<'_> {
         let evaluation = Evaluation::new(self.data, outputs);
         // Another version may serve by now.
         let production = self.production()?;
+        let columns = self.data.by_columns();
         let gates = self.cli.gates.iter();
-        let gates = gates.map(|gate| gate.judge(&evaluation, production.as_ref()));
+        let gates = gates.map(|gate| gate.judge(&evaluation, production.as_ref(), &columns));
         Ok(Report {
             name: self.about.name.clone(),
             gates: gates.collect(),
+            slices: evaluation.slices(&self.data.slicings()?),
             evaluation,
             production,
             export_difference: difference,
@@ -259,7 +273,9 @@ impl Job<'_> {
             history: fitted.history.clone(),
             epoch: fitted.epoch,
             parameters,
-            seconds: fitted.seconds,
+            spent: fitted.spent,
+            energy_wh: self.cli.cost.energy_wh(&self.cli.device, &fitted.spent),
+            cost: self.cli.cost.cost(&fitted.spent),
             device: self.cli.device.clone(),
             machine: machine::describe(),
             versions: machine::versions(),
@@ -299,11 +315,13 @@ impl Job<'_> {
         }
     }
 
-    fn pass_gates(&self, report: &Report) -> Result<()> {
-        for verdict in &report.gates {
-            println!("gate       {verdict}");
+    /// Tells what became of the gates, and fails if one is not met. `what`: what was judged, if not the model as
+    /// it was trained.
+    fn pass_gates(&self, verdicts: &[Verdict], what: &str) -> Result<()> {
+        for verdict in verdicts {
+            println!("gate       {what}{verdict}");
         }
-        let faults: Vec<String> = report.gates.iter().filter_map(Verdict::fault).collect();
+        let faults: Vec<String> = verdicts.iter().filter_map(Verdict::fault).collect();
         if faults.is_empty() {
             return Ok(());
         }
@@ -313,25 +331,7 @@ impl Job<'_> {
         } else {
             ""
         };
-        Err(Error::new(ErrorKind::Gate, format!("{faults}{so}")))
-    }
-
-    fn publish(&self, registry: &Registry, report: &Report, page: String) -> Result<()> {
-        let mut candidate = Candidate::read(&self.folder(), Some(&self.about.name))?;
-        let json = serde_json::to_vec(report).map_err(|error| {
-            Error::new(ErrorKind::Failed, "the report can't be written").because(error)
-        })?;
-        candidate.attach(Role::Other("report".to_owned()), "json", json.into());
-        candidate.attach(Role::Other("report".to_owned()), "html", page.into());
-        let verified = candidate
-            .compile(&CompileOptions::default())?
-            .prove(&ProveOptions::default())?;
-        let published = self.runtime.block_on(verified.publish(registry, None))?;
-        println!(
-            "published {}@{}",
-            published.manifest.name, published.manifest.version
-        );
-        Ok(())
+        Err(Error::new(ErrorKind::Gate, format!("{what}{faults}{so}")))
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -380,33 +380,4 @@ fn about(cli: &Cli) -> Result<About> {
         tags: model.tags.clone(),
         top_k: model.top_k,
     })
-}
-
-fn registry(store: &StoreArgs, runtime: &Handle) -> Result<Registry> {
-    let url = store.store.as_deref().ok_or_else(|| {
-        Error::usage(
-            "--publish, and a gate against production, need a store: --store file:PATH or s3://bucket/prefix, or DUNLIN_STORE",
-        )
-    })?;
-    Ok(Registry::new(runtime.block_on(dunlin_storage::open(
-        url,
-        &store_options(store),
-    ))?))
-}
-
-fn store_options(store: &StoreArgs) -> StoreOptions {
-    StoreOptions {
-        endpoint: store.s3_endpoint.clone(),
-        region: store.s3_region.clone(),
-        path_style: store.s3_path_style,
-        ..StoreOptions::default()
-    }
-}
-
-/// Checkpoints of large networks are read whole.
-fn run_options(store: &StoreArgs) -> StoreOptions {
-    StoreOptions {
-        get_limit: 4 << 30,
-        ..store_options(store)
-    }
 }

@@ -58,6 +58,16 @@ impl Served {
         Ok(Self { onnx, model, plain })
     }
 
+    /// The same at another precision: with this file.
+    pub(crate) fn at(self, name: &str, onnx: Bytes) -> Result<Self> {
+        let model = Model::load(name, onnx.clone(), &LoadOptions::default())?;
+        Ok(Self {
+            onnx,
+            model,
+            ..self
+        })
+    }
+
     /// The file.
     pub(crate) fn onnx(&self) -> &Bytes {
         &self.onnx

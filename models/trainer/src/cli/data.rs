@@ -29,6 +29,9 @@ pub(crate) struct DataArgs {
     /// Tables: the column of the labels
     #[arg(long, value_name = "COLUMN", default_value = "label")]
     pub(crate) label: String,
+    /// Tables: give the figures for each value of this column, too; may be given several times
+    #[arg(long, value_name = "COLUMN")]
+    slice_by: Vec<String>,
 }
 
 impl DataArgs {
@@ -36,6 +39,7 @@ impl DataArgs {
         Ok(GatherOptions {
             split: Split::new(self.valid, self.test)?,
             damaged_limit: self.damaged_limit,
+            slice_by: self.slice_by.clone(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod auto;
+mod cost;
 mod data;
 
 use std::path::PathBuf;
@@ -8,7 +9,9 @@ use std::path::PathBuf;
 use auto::AutoArgs;
 pub use auto::Wanted;
 use clap::{Args, Parser};
+use cost::CostArgs;
 use data::{DataArgs, PictureArgs, SeriesArgs, TextArgs};
+use dunlin_publishing::Choice;
 
 use crate::data::{Columns, Task};
 use crate::evaluate::Gate;
@@ -25,6 +28,7 @@ Examples:
   dunlin train resnet --data flowers/ --publish flowers --require 'accuracy>=0.95' --require 'ece<=0.05'
   dunlin train resnet --data flowers/ --publish flowers --require 'accuracy>=production+0.01 (p<0.05)'
   dunlin train transformer --data mails.csv --publish spam --require 'f1>=0.95'
+  dunlin train resnet --data flowers/ --publish flowers --precision auto       # int8 or f16, where it answers as well
   dunlin train rnn --data temperatures.csv --columns temp --length 168 --steps 24 --publish weather
   dunlin train rnn --task series-classification --data gestures.parquet --cell lstm --publish gestures
   dunlin train embed --data questions.jsonl --text question --pair answer --publish search --require 'mrr>=0.8'
@@ -62,9 +66,18 @@ pub struct Cli {
     #[arg(long, value_name = "NAME")]
     pub publish: Option<String>,
     /// Publish only if this holds on the test part, as `accuracy>=0.9` or `accuracy>=production+0.01 (p<0.05)`,
-    /// which the version that serves now is asked for; may be given several times
+    /// which the version that serves now is asked for; of a slice: `accuracy[lang=de]>=0.8`; may be given several times
     #[arg(long = "require", value_name = "METRIC>=NUMBER|production")]
     pub gates: Vec<Gate>,
+    /// Publish with weights of fewer bits, if the test part is answered as well; `auto`: the fastest that does
+    /// [default: source]
+    #[arg(
+        long,
+        value_name = "source|f16|int8|auto",
+        requires = "publish",
+        verbatim_doc_comment
+    )]
+    pub precision: Option<Choice>,
     /// Where checkpoints are kept: a path, or `s3://bucket/prefix` [default: runs/NAME]
     #[arg(long, value_name = "URL")]
     pub run: Option<String>,
@@ -103,6 +116,8 @@ pub struct Cli {
     pub(crate) training: TrainingArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) cost: CostArgs,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

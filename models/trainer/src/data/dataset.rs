@@ -15,6 +15,20 @@ pub struct GatherOptions {
     pub split: Split,
     /// More damaged files or rows than this are an error.
     pub damaged_limit: usize,
+    /// Columns of tables whose values part the test examples in the report.
+    pub slice_by: Vec<String>,
+}
+
+impl GatherOptions {
+    /// Refuses columns to slice by, where there are none.
+    pub(super) fn without_columns(&self) -> Result<()> {
+        if self.slice_by.is_empty() {
+            return Ok(());
+        }
+        Err(Error::usage(
+            "--slice-by is for tables of texts, of pairs and of labelled series",
+        ))
+    }
 }
 
 /// Examples for training, validation and test.
@@ -26,6 +40,8 @@ pub struct Dataset {
     pub labels: Vec<String>,
     /// How values are to be foretold, if they are.
     pub forecasting: Option<Forecasting>,
+    /// The columns that the test examples are sliced by.
+    pub(super) slice_by: Vec<String>,
     /// The examples of each part, see [`part`](Self::part).
     parts: [Vec<Example>; 3],
     /// How their bytes are read.
@@ -43,6 +59,7 @@ impl Dataset {
             task,
             labels: parts.labels,
             forecasting: None,
+            slice_by: parts.slice_by,
             parts: parts.parts,
             decoder,
             files: Vec::new(),
@@ -81,6 +98,7 @@ pub(super) enum Look {
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
     pub(super) labels: Vec<String>,
+    pub(super) slice_by: Vec<String>,
     pub(super) parts: [Vec<Example>; 3],
     pub(super) census: Census,
 }
@@ -96,6 +114,7 @@ impl Sorted {
     ) -> Result<Self> {
         let mut sorted = Self {
             labels: labels(&found),
+            slice_by: options.slice_by.clone(),
             census,
             ..Self::default()
         };
@@ -118,6 +137,7 @@ impl Sorted {
                     .label
                     .map_or(Target::Pair, |label| Target::Class(class(label))),
                 digest,
+                values: found.values,
                 content: found.content,
             });
         }
@@ -192,6 +212,14 @@ impl Sorted {
             if self.census.size(part) == 0 {
                 let part = part.name();
                 return Err(Error::data(format!("no {unit} is left to {part}")));
+            }
+        }
+        for (at, column) in self.slice_by.iter().enumerate() {
+            let mut examples = self.parts.iter().flatten();
+            if examples.all(|example| example.values[at].is_empty()) {
+                return Err(Error::usage(format!(
+                    "--slice-by {column}: no {unit} has a value there"
+                )));
             }
         }
         Ok(())

@@ -31,6 +31,7 @@ pub(super) fn find(
             name: key.to_owned(),
             label: Some(label.to_owned()),
             part,
+            values: Vec::new(),
             content: Content::Stored(file.key.clone()),
         });
     }

@@ -13,6 +13,7 @@ mod file;
 mod folder;
 mod pictures;
 mod series;
+mod slicing;
 mod source;
 mod split;
 mod tables;
@@ -26,6 +27,7 @@ pub use decoder::Decoder;
 pub(crate) use decoder::stack;
 pub use pictures::{Augment, IMAGE};
 pub use series::{Forecasting, LabelledSeriesOptions, SeriesOptions};
+pub use slicing::Slicing;
 pub use source::{Form, Source};
 pub use split::Split;
 pub use task::{Columns, Task};
@@ -79,6 +81,8 @@ pub struct Example {
     pub target: Target,
     /// Of the bytes as they lay in the data.
     pub digest: Digest,
+    /// Its values in the columns of [`GatherOptions::slice_by`].
+    values: Vec<String>,
     content: Content,
 }
 
@@ -106,6 +110,7 @@ struct Found {
     label: Option<String>,
     /// The part that the data itself puts it in: not `Valid`, unless something there is named so.
     part: Option<Part>,
+    values: Vec<String>,
     content: Content,
 }
 

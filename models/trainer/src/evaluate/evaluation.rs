@@ -146,6 +146,18 @@ impl Evaluation {
         }
     }
 
+    /// The figures that slices are told by, the first of which decides, and what each test example has of that:
+    /// its mean is the figure.
+    pub(super) fn by_example(&self) -> (&'static [&'static str], Vec<f64>) {
+        match self {
+            Self::Classes { answers, .. } => (&["accuracy", "f1"], answers.right()),
+            Self::Forecast { forecasts, .. } => (&["mae", "mase"], forecasts.of_windows(1)),
+            Self::Retrieval { ranks, .. } => {
+                (&["recall_at_1", "recall_at_10", "mrr"], ranks.hits(1))
+            }
+        }
+    }
+
     /// How many test examples there are.
     pub(super) fn count(&self) -> usize {
         match self {

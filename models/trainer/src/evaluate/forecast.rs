@@ -89,6 +89,15 @@ impl Forecasts {
         ]
     }
 
+    /// The mean error of each window, each step's to this power.
+    pub(super) fn of_windows(&self, power: i32) -> Vec<f64> {
+        let errors = distances(&self.foretold, &self.came);
+        let windows = errors.chunks(self.steps);
+        windows
+            .map(|errors| mean(errors.iter().map(|error| error.powi(power))))
+            .collect()
+    }
+
     /// A series that repeats itself exactly leaves nothing to compare with.
     fn divisor(&self) -> f64 {
         if self.seasonal > 0.0 {
@@ -106,19 +115,13 @@ impl Forecasts {
         let [mae, rmse, scaled, naive_mae, mae_to_naive] = self.figures().map(|(_, value)| value);
         let errors = distances(&self.foretold, &self.came);
         let naive = distances(&self.naive, &self.came);
-        let of_windows = |power: i32| -> Vec<f64> {
-            let windows = errors.chunks(self.steps);
-            windows
-                .map(|errors| mean(errors.iter().map(|error| error.powi(power))))
-                .collect()
-        };
         let by_step = |errors: &[f64]| {
             (0..self.steps)
                 .map(|step| mean(errors.iter().skip(step).step_by(self.steps).copied()))
                 .collect()
         };
-        let mae_interval = Interval::of_mean(&of_windows(1));
-        let squared = Interval::of_mean(&of_windows(2));
+        let mae_interval = Interval::of_mean(&self.of_windows(1));
+        let squared = Interval::of_mean(&self.of_windows(2));
         ForecastMetrics {
             count: errors.len() / self.steps,
             mae,

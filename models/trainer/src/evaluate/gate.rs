@@ -1,20 +1,24 @@
-//! Conditions that a model must meet to be published: `accuracy>=0.9`, `accuracy>=production+0.01 (p<0.05)`.
+//! Conditions that a model must meet to be published: `accuracy>=0.9`, `accuracy>=production+0.01 (p<0.05)`,
+//! `accuracy[lang=de]>=0.8`.
+
+mod form;
 
 use std::fmt::{self, Write as _};
-use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::evaluation::FIGURES;
 use super::{Evaluation, significance};
+use crate::data::Slicing;
 
 /// Figures of two models that differ by less than this share are the same: outputs are of single precision.
 const SAME: f64 = 1e-5;
 
 /// One condition.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Gate {
     figure: &'static str,
+    /// The column and the value of the test examples that are asked about; else all are.
+    slice: Option<[String; 2]>,
     least: bool,
     bound: Bound,
     /// The condition must not hold by chance: p must be less.
@@ -62,13 +66,46 @@ impl Gate {
         matches!(self.bound, Bound::Production(_))
     }
 
-    /// Judges a model. Without a version that serves, what is held against it is met.
-    pub fn judge(&self, own: &Evaluation, production: Option<&Production>) -> Verdict {
+    /// Why it can't be judged on data that is parted so, if it can't.
+    pub fn fault(&self, slicings: &[Slicing]) -> Option<String> {
+        let [column, value] = self.slice.as_ref()?;
+        match self.places(slicings) {
+            Some(_) => None,
+            None => Some(format!(
+                "{self}: no test example has {value} in {column}, or --slice-by {column} is not given"
+            )),
+        }
+    }
+
+    /// The test examples of its slice.
+    fn places<'a>(&self, slicings: &'a [Slicing]) -> Option<&'a [usize]> {
+        let [column, value] = self.slice.as_ref()?;
+        let slicing = slicings.iter().find(|slicing| slicing.by == *column)?;
+        let slice = slicing.slices.iter().find(|(of, _)| of == value);
+        slice.map(|(_, places)| &places[..])
+    }
+
+    /// Judges a model. Without a version that serves, what is held against it is met. A slice that is not
+    /// among these has no figures.
+    pub fn judge(
+        &self,
+        own: &Evaluation,
+        production: Option<&Production>,
+        slicings: &[Slicing],
+    ) -> Verdict {
         let name = self.figure;
+        let places: Vec<usize> = match &self.slice {
+            None => (0..own.count()).collect(),
+            Some(_) => self.places(slicings).unwrap_or_default().to_vec(),
+        };
+        let measured = |evaluation: &Evaluation| {
+            let there = !places.is_empty();
+            there.then(|| evaluation.figure_of(name, &places)).flatten()
+        };
         let mut verdict = Verdict {
             gate: self.to_string(),
             met: false,
-            value: own.figure(name),
+            value: measured(own),
             production: None,
             p: None,
             why: String::new(),
@@ -87,7 +124,7 @@ impl Gate {
                     verdict.why += ", and no version serves yet";
                     return verdict;
                 };
-                verdict.production = production.evaluation.figure(name);
+                verdict.production = measured(&production.evaluation);
                 let has = verdict.production.unwrap_or(f64::NAN);
                 let _ = write!(verdict.why, ", {} has {has:.4}", production.version);
                 Some(&production.evaluation)
@@ -103,10 +140,11 @@ impl Gate {
             gain.map_or(f64::NAN, |gain| if self.least { gain } else { -gain })
         };
         let noise = other.map_or(0.0, |_| SAME * value.abs());
-        verdict.met = gain(&|evaluation| evaluation.figure(name)) >= -noise;
+        verdict.met = gain(&measured) >= -noise;
         if let Some(limit) = self.p {
-            let p = significance::p(own.count(), |examples| {
-                gain(&|evaluation| evaluation.figure_of(name, examples)) - noise
+            let p = significance::p(places.len(), |drawn| {
+                let drawn: Vec<usize> = drawn.iter().map(|&at| places[at]).collect();
+                gain(&|evaluation| evaluation.figure_of(name, &drawn)) - noise
             });
             verdict.p = Some(p);
             let _ = write!(verdict.why, ", p is {p:.4}");
@@ -127,88 +165,6 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let met = if self.met { "met" } else { "not met" };
         write!(f, "{} is {met}: {}", self.gate, self.why)
-    }
-}
-
-const FORM: &str = "a gate is METRIC>=NUMBER, METRIC>=production or METRIC>=production+NUMBER, or with <=; \
-                    ` (p<0.05)` after it asks for significance";
-
-impl FromStr for Gate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text: String = text.split_whitespace().collect();
-        let names = || FIGURES.join(", ");
-        let (condition, p) = match text.split_once('(') {
-            None => (&text[..], None),
-            Some((condition, rest)) => (condition, Some(limit(rest)?)),
-        };
-        let parts = condition
-            .split_once(">=")
-            .map(|parts| (parts, true))
-            .or_else(|| condition.split_once("<=").map(|parts| (parts, false)));
-        let Some(((name, bound), least)) = parts else {
-            return Err(format!("{FORM}; metrics: {}", names()));
-        };
-        let figure = FIGURES.into_iter().find(|known| *known == name);
-        let figure = figure
-            .ok_or_else(|| format!("there is no metric \"{name}\"; there are {}", names()))?;
-        Ok(Self {
-            figure,
-            least,
-            bound: bound.parse()?,
-            p,
-        })
-    }
-}
-
-impl FromStr for Bound {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| {
-            let number: Option<f64> = text.parse().ok();
-            number
-                .filter(|number| number.is_finite())
-                .ok_or_else(|| format!("\"{text}\" is no number; {FORM}"))
-        };
-        match text.strip_prefix("production") {
-            None => number(text).map(Self::Number),
-            Some("") => Ok(Self::Production(0.0)),
-            Some(plus) if plus.starts_with(['+', '-']) => number(plus).map(Self::Production),
-            Some(rest) => Err(format!("\"{rest}\" after production; {FORM}")),
-        }
-    }
-}
-
-/// The rest of `(p<0.05)`.
-fn limit(rest: &str) -> Result<f64, String> {
-    let number = rest
-        .strip_prefix("p<")
-        .and_then(|rest| rest.strip_suffix(')'));
-    let p = number.and_then(|number| number.parse().ok());
-    p.filter(|p| (significance::LEAST..=0.5).contains(p))
-        .ok_or_else(|| {
-            format!(
-                "({rest}: write (p<0.05), with a number from {} to 0.5",
-                significance::LEAST
-            )
-        })
-}
-
-impl fmt::Display for Gate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.least { ">=" } else { "<=" };
-        write!(f, "{}{sign}", self.figure)?;
-        match self.bound {
-            Bound::Number(number) => write!(f, "{number}")?,
-            Bound::Production(0.0) => f.write_str("production")?,
-            Bound::Production(plus) => write!(f, "production{plus:+}")?,
-        }
-        match self.p {
-            None => Ok(()),
-            Some(p) => write!(f, " (p<{p})"),
-        }
     }
 }
 
@@ -243,7 +199,17 @@ mod tests {
             evaluation,
         });
         let gate: Gate = gate.parse().expect(gate);
-        gate.judge(own, production.as_ref())
+        let slicing = Slicing {
+            by: "half".to_owned(),
+            slices: vec![
+                ("first".to_owned(), (0..own.count() / 2).collect()),
+                (
+                    "the second".to_owned(),
+                    (own.count() / 2..own.count()).collect(),
+                ),
+            ],
+        };
+        gate.judge(own, production.as_ref(), &[slicing])
     }
 
     #[test]
@@ -260,6 +226,10 @@ mod tests {
             ("top5>=0.1", Some("top5 is not measured")),
             ("mase<=0.8", Some("mase is not measured")),
             ("accuracy>=production+0.5 (p<0.05)", None),
+            ("accuracy[half=first]>=1", None),
+            ("accuracy[half=the second]>=0.6", Some("accuracy is 0.5000")),
+            ("accuracy[half=third]>=0", Some("accuracy is not measured")),
+            ("accuracy[third=first]>=0", Some("accuracy is not measured")),
         ] {
             let fault = judge(gate, &own, None).fault();
             assert_eq!(fault.is_some(), want.is_some(), "{gate}: {fault:?}");
@@ -269,35 +239,6 @@ mod tests {
                     .starts_with(want.unwrap_or_default()),
                 "{gate}"
             );
-        }
-    }
-
-    #[test]
-    fn gates_are_read_as_they_are_written() {
-        for gate in [
-            "accuracy>=0.9",
-            "f1>=0.9 (p<0.05)",
-            "accuracy>=production",
-            "accuracy>=production+0.01 (p<0.05)",
-            "mae<=production-0.1",
-        ] {
-            assert_eq!(gate.parse::<Gate>().expect(gate).to_string(), gate);
-        }
-        for gate in [
-            "accuracy",
-            "accuracy>0.9",
-            "speed>=1",
-            "accuracy>=x",
-            "accuracy>=NaN",
-            "accuracy>=production0.1",
-            "accuracy>=production+",
-            "accuracy>=production*2",
-            "accuracy>=0.9 (p<0)",
-            "accuracy>=0.9 (p<0.6)",
-            "accuracy>=0.9 (p<0.05",
-            "accuracy>=0.9 (q<0.05)",
-        ] {
-            assert!(gate.parse::<Gate>().is_err(), "{gate}");
         }
     }
 
@@ -324,6 +265,14 @@ mod tests {
             ("ece<=production (p<0.05)", 0, 0, false),
             ("accuracy>=0.8 (p<0.05)", 2, 0, false),
             ("accuracy>=0.8 (p<0.05)", 20, 0, true),
+            // What was lost lies in the first half, what was gained in the second.
+            ("accuracy[half=first]>=production", 30, 1, false),
+            (
+                "accuracy[half=the second]>=production (p<0.05)",
+                10,
+                30,
+                true,
+            ),
         ] {
             let verdict = judge(gate, &other(gained, lost), Some(production()));
             assert_eq!(verdict.met, met, "{gate}, {gained} and {lost}: {verdict}");

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{
     Evaluation, ForecastMetrics, Interval, Metrics, Report, RetrievalMetrics, Verdict, charts,
+    slices,
 };
 use crate::data::{Forecasting, Part};
 
@@ -85,9 +86,10 @@ pub fn html(report: &Report, mistakes: &[Mistake]) -> String {
     };
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{name}: evaluation</title><style>{STYLE}</style>\
-         <h1>{name}</h1>{summary}{gates}{evaluation}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
+         <h1>{name}</h1>{summary}{gates}{evaluation}{slices}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
         summary = summary(report),
         gates = gates(&report.gates),
+        slices = slices::table(&report.slices),
         data = escape(&report.data.to_string()),
         hyper = escape(&hyper),
     )
@@ -100,13 +102,19 @@ fn summary(report: &Report) -> String {
         versions,
         ..
     } = report;
+    let energy = report.energy_wh.map_or(String::new(), |energy| {
+        format!(" It took about {energy:.4} Wh, an estimate from the time of the processor.")
+    });
+    let cost = report.cost.map_or(String::new(), |cost| {
+        format!(" Its time cost {cost:.4}, by the price of an hour.")
+    });
     format!(
-        "<p>Recipe {}, {} weights, epoch {} of {}; trained for {:.0} s on {} ({}), {}.</p>",
+        "<p>Recipe {}, {} weights, epoch {} of {}; trained for {:.0} s on {} ({}), {}.{energy}{cost}</p>",
         escape(&report.training.recipe),
         report.parameters,
         report.epoch,
         report.history.len(),
-        report.seconds,
+        report.spent.seconds,
         escape(machine),
         escape(device),
         escape(versions)
@@ -305,7 +313,7 @@ fn media(file: &[u8]) -> &'static str {
 }
 
 /// Labels and file names come from outside.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -26,7 +26,7 @@ pub struct Metrics {
     pub accuracy: f64,
     /// Share whose true class is among the five likeliest; absent with five classes or fewer.
     pub top5: Option<f64>,
-    /// Mean of the classes' precisions.
+    /// Mean of the classes' precisions; classes without examples have no part in means.
     pub precision: f64,
     /// Mean of the classes' recalls.
     pub recall: f64,
@@ -140,11 +140,13 @@ impl Answers {
 
     /// The interval of the accuracy.
     pub fn accuracy_interval(&self) -> Interval {
-        let right: Vec<f64> = self
-            .answers()
-            .map(|(truth, answer, _)| f64::from(u8::from(truth == answer)))
-            .collect();
-        Interval::of_mean(&right)
+        Interval::of_mean(&self.right())
+    }
+
+    /// Whether each answer is right: 1, or 0.
+    pub(super) fn right(&self) -> Vec<f64> {
+        let right = |(truth, answer, _)| f64::from(u8::from(truth == answer));
+        self.answers().map(right).collect()
     }
 
     /// Measures.
@@ -162,7 +164,8 @@ impl Answers {
             })
             .collect();
         let mean = |value: fn(&ClassMetrics) -> f64| {
-            classes.iter().map(value).sum::<f64>() / self.classes as f64
+            let there = || classes.iter().filter(|class| class.count > 0);
+            there().map(value).sum::<f64>() / there().count().max(1) as f64
         };
         let curves: Vec<f64> = classes.iter().filter_map(|class| class.roc_auc).collect();
         let reliability = self.reliability();

@@ -10,6 +10,7 @@ mod metrics;
 mod report;
 mod retrieval;
 mod significance;
+mod slices;
 
 pub use evaluation::Evaluation;
 pub use forecast::{ForecastMetrics, Forecasts};
@@ -20,3 +21,4 @@ pub use metrics::{Answers, Bin, ClassMetrics, Metrics};
 pub use report::Report;
 pub(crate) use retrieval::similarities;
 pub use retrieval::{Ranks, RetrievalMetrics};
+pub use slices::Slice;

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Evaluation, Production, Verdict};
+use super::{Evaluation, Production, Slice, Verdict};
 use crate::data::Census;
-use crate::fit::{Fingerprint, Point};
+use crate::fit::{Fingerprint, Point, Spent};
 
 /// The whole report.
 #[derive(Debug, Clone, Serialize)]
@@ -15,6 +15,8 @@ pub struct Report {
     /// How it did.
     #[serde(flatten)]
     pub evaluation: Evaluation,
+    /// How it did on parts of the test data.
+    pub slices: Vec<Slice>,
     /// What became of the gates.
     pub gates: Vec<Verdict>,
     /// The version that serves, if a gate asked for it and there is one.
@@ -31,8 +33,13 @@ pub struct Report {
     pub epoch: usize,
     /// Weights, one number each.
     pub parameters: usize,
-    /// Seconds spent in training.
-    pub seconds: f64,
+    /// The time it took.
+    #[serde(flatten)]
+    pub spent: Spent,
+    /// Watt hours that it took, an estimate.
+    pub energy_wh: Option<f64>,
+    /// What it cost, if the price of an hour was told.
+    pub cost: Option<f64>,
     /// The device that trained.
     pub device: String,
     /// Processor and number of its threads.
@@ -66,7 +73,7 @@ impl Report {
             "hyperparameters": hyper,
             "epoch": self.epoch,
             "parameters": self.parameters,
-            "seconds": self.seconds.round(),
+            "seconds": self.spent.seconds.round(),
             "device": self.device,
             "machine": self.machine,
             "trainer": self.versions,
@@ -78,9 +85,14 @@ impl Report {
         if let Some(Value::Object(hyper)) = provenance.get_mut("hyperparameters") {
             hyper.retain(|_, value| !value.is_null());
         }
-        if let Some(revision) = &self.revision {
-            provenance.insert("revision".to_owned(), json!(revision));
-        }
+        let round = |value: f64| json!((value * 1e4).round() / 1e4);
+        let known = [
+            ("energy_wh", self.energy_wh.map(round)),
+            ("cost", self.cost.map(round)),
+            ("revision", self.revision.as_ref().map(|name| json!(name))),
+        ];
+        let known = known.into_iter();
+        provenance.extend(known.filter_map(|(name, value)| Some((name.to_owned(), value?))));
         provenance
     }
 }

@@ -72,7 +72,8 @@ impl Ranks {
         }
     }
 
-    fn hits(&self, among: usize) -> Vec<f64> {
+    /// Whether each pair is found among so many: 1, or 0.
+    pub(super) fn hits(&self, among: usize) -> Vec<f64> {
         let hit = |&rank: &usize| f64::from(u8::from(rank <= among));
         self.0.iter().map(hit).collect()
     }

@@ -9,11 +9,11 @@ use dunlin_storage::{ObjectKey, PutCondition, Store};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use super::{Hyperparameters, Point};
+use super::{Hyperparameters, Point, Spent};
 use crate::{Error, ErrorKind, Result};
 
 /// Begins every checkpoint; its last byte is the version of the format.
-const MAGIC: &[u8; 8] = b"dunlin\x0c\x03";
+const MAGIC: &[u8; 8] = b"dunlin\x0c\x04";
 
 /// Checkpoints that stay: a second one, in case the last is damaged.
 const KEPT: usize = 2;
@@ -37,8 +37,8 @@ pub(super) struct State {
     pub(super) fingerprint: Fingerprint,
     /// Batches done.
     pub(super) step: usize,
-    /// Seconds of training before this process.
-    pub(super) seconds: f64,
+    /// Before this process.
+    pub(super) spent: Spent,
     /// Sums over the examples of the epoch so far.
     pub(super) loss: f64,
     pub(super) right: usize,

@@ -9,6 +9,7 @@ mod hyperparameters;
 mod objective;
 mod progress;
 mod training;
+mod weights;
 
 pub use checkpoint::{Checkpoints, Fingerprint};
 pub use hyperparameters::{Hyperparameters, Optimizer};
@@ -17,6 +18,16 @@ pub(crate) use progress::duration;
 pub use training::{Fitted, Plan, fit, outputs, pace};
 
 use serde::{Deserialize, Serialize};
+
+/// Time that a run has taken, in all its processes; what was lost with a kill is not counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Seconds of the processor, all its cores together, with the reading of the data; 0 where the system
+    /// doesn't tell.
+    pub processor_seconds: f64,
+}
 
 /// What was seen at the end of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -103,9 +103,18 @@ impl Progress {
     /// A line that stays.
     pub fn say(&self, line: &str) {
         if !self.quiet {
-            let clear = if self.terminal { "\r\x1b[K" } else { "" };
-            eprintln!("{clear}{line}");
+            self.write(line);
         }
+    }
+
+    /// A line that nobody should miss.
+    pub fn warn(&self, line: &str) {
+        self.write(&format!("warning: {line}"));
+    }
+
+    fn write(&self, line: &str) {
+        let clear = if self.terminal { "\r\x1b[K" } else { "" };
+        eprintln!("{clear}{line}");
     }
 }
 

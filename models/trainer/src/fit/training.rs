@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::store::ModuleRecord;
 use burn::tensor::Device;
 
 use super::checkpoint::{Checkpoint, State};
 use super::objective::{Objective, numbers, right_of, score};
-use super::{Checkpoints, Fingerprint, Point, Progress, Score};
+use super::weights::{burn_bytes, damaged, load, record};
+use super::{Checkpoints, Fingerprint, Point, Progress, Score, Spent};
 use crate::data::{Batch, Batches, Dataset, Epoch, Part};
 use crate::recipes::{Input, Network};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, machine};
 
 /// Examples in a batch where nothing is learned.
 const PLAIN_BATCH: usize = 128;
@@ -49,8 +49,8 @@ pub struct Fitted<N> {
     pub history: Vec<Point>,
     /// The epoch that the weights are from.
     pub epoch: usize,
-    /// Time spent in training, over all processes.
-    pub seconds: f64,
+    /// What it took.
+    pub spent: Spent,
 }
 
 /// Trains a network, from the last checkpoint of the run if there is one.
@@ -111,6 +111,8 @@ struct Run<'a, N> {
     optimizer: ModuleOptimizer,
     state: State,
     best: Option<Vec<u8>>,
+    /// The step that the same command would go on after.
+    stored: usize,
     started: Instant,
     steps_an_epoch: usize,
 }
@@ -127,7 +129,7 @@ impl<'a, N: Network> Run<'a, N> {
             state: State {
                 fingerprint: plan.fingerprint.clone(),
                 step: 0,
-                seconds: 0.0,
+                spent: Spent::default(),
                 loss: 0.0,
                 right: 0,
                 examples: 0,
@@ -135,6 +137,7 @@ impl<'a, N: Network> Run<'a, N> {
                 best: None,
             },
             best: None,
+            stored: 0,
             started: Instant::now(),
             steps_an_epoch: data.part(Part::Train).len().div_ceil(hyper.batch),
             training,
@@ -152,7 +155,7 @@ impl<'a, N: Network> Run<'a, N> {
                 .optimizer
                 .from_bytes(burn_bytes(optimizer))
                 .map_err(damaged)?;
-            (run.state, run.best) = (state, best);
+            (run.stored, run.state, run.best) = (state.step, state, best);
         }
         Ok(run)
     }
@@ -170,7 +173,7 @@ impl<'a, N: Network> Run<'a, N> {
             let epoch = self.state.step / self.steps_an_epoch;
             self.epoch(epoch, steps, &mut progress)?;
         }
-        let seconds = self.seconds();
+        let spent = self.spent();
         let State { history, best, .. } = self.state;
         let last = history.last().map_or(0, |point| point.epoch);
         let (network, epoch) = match (self.best, best) {
@@ -181,7 +184,7 @@ impl<'a, N: Network> Run<'a, N> {
             network: network.valid(),
             history,
             epoch,
-            seconds,
+            spent,
         })
     }
 
@@ -230,7 +233,8 @@ impl<'a, N: Network> Run<'a, N> {
             let due = self.state.step.is_multiple_of(self.plan.checkpoint_every)
                 || self.state.step == steps;
             if whole && (due || told) {
-                self.checkpoint()?;
+                let last = told || self.state.step == steps;
+                self.checkpoint(last, progress)?;
             }
             if whole && told && self.state.step < steps {
                 let message = format!(
@@ -347,50 +351,47 @@ impl<'a, N: Network> Run<'a, N> {
         }
     }
 
-    fn checkpoint(&mut self) -> Result<()> {
+    /// Stores where the run is. A store that takes nothing ends a run only if this is its `last` checkpoint:
+    /// else the next one may be taken.
+    fn checkpoint(&mut self, last: bool, progress: &Progress) -> Result<()> {
         let Some(checkpoints) = self.plan.checkpoints else {
             return Ok(());
         };
         let state = State {
-            seconds: self.seconds(),
+            spent: self.spent(),
             ..self.state.clone()
         };
-        checkpoints.store(&Checkpoint {
+        let stored = checkpoints.store(&Checkpoint {
             state,
             network: record(&self.network)?,
             optimizer: self.optimizer.into_bytes().map_err(damaged)?.to_vec(),
             best: self.best.clone(),
-        })
+        });
+        let step = self.state.step;
+        let Err(error) = stored else {
+            self.stored = step;
+            return Ok(());
+        };
+        if !last {
+            let cause = error.chain();
+            progress.warn(&format!(
+                "the checkpoint after step {step} can't be stored ({cause}); the training goes on, and tries again"
+            ));
+            return Ok(());
+        }
+        let message = format!(
+            "the checkpoint after step {step}, the last one, can't be stored: what came after step {} is lost. \
+             See that the place of --run can be written to, and give the same command again",
+            self.stored
+        );
+        Err(Error::new(ErrorKind::Store, message).because(error))
     }
 
-    fn seconds(&self) -> f64 {
-        self.state.seconds + self.started.elapsed().as_secs_f64()
+    fn spent(&self) -> Spent {
+        let before = self.state.spent;
+        Spent {
+            seconds: before.seconds + self.started.elapsed().as_secs_f64(),
+            processor_seconds: before.processor_seconds + machine::processor_seconds(),
+        }
     }
-}
-
-fn record<N: Network>(network: &N) -> Result<Vec<u8>> {
-    // `valid` brings running statistics up to date; a record of the training network lacks the last step's.
-    let bytes = network
-        .valid()
-        .into_record()
-        .into_bytes()
-        .map_err(damaged)?;
-    Ok(bytes.to_vec())
-}
-
-fn load<N: Network>(network: N, bytes: Vec<u8>) -> Result<N> {
-    let record = ModuleRecord::from_bytes(burn_bytes(bytes)).map_err(damaged)?;
-    network.try_load_record(record).map_err(damaged)
-}
-
-fn burn_bytes(bytes: Vec<u8>) -> burn::tensor::Bytes {
-    burn::tensor::Bytes::from_bytes_vec(bytes)
-}
-
-fn damaged(error: burn::store::RecordError) -> Error {
-    Error::new(
-        ErrorKind::Corrupt,
-        "the weights of a checkpoint can't be read",
-    )
-    .because(error)
 }

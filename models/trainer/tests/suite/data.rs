@@ -18,6 +18,7 @@ pub(crate) fn options() -> GatherOptions {
     GatherOptions {
         split: Split::new(0.1, 0.2).unwrap(),
         damaged_limit: 3,
+        slice_by: Vec::new(),
     }
 }
 

@@ -145,6 +145,49 @@ fn of_a_forecast_less_error_is_better() {
     assert!(err.contains("mae<=production-0.01 is required"), "{err}");
 }
 
+/// A schedule gives the same command again and again: first nothing serves, then what it has published.
+#[test]
+fn pairs_are_held_against_the_version_that_serves() {
+    let trainer = Trainer::with_file("all.jsonl", &crate::texts::pairs(432));
+    let training = |epochs, rate| {
+        let columns = ["embed", "--text", "question", "--pair", "answer"];
+        let network = ["--width", "32", "--max-tokens", "32", "--vocabulary", "400"];
+        let steps = ["--batch", "32", "--epochs", epochs, "--learning-rate", rate];
+        [&columns[..], &network, &steps].concat()
+    };
+    let (poor, good) = (training("1", "0.00001"), training("12", "0.002"));
+    let [out, _] = run(&trainer, &poor, "recall_at_1>=production (p<0.05)", 0);
+    assert!(
+        out.contains("no version serves yet") && out.contains("published shapes@1"),
+        "{out}"
+    );
+
+    let [out, err] = run(&trainer, &good, "recall_at_1>=production+0.05 (p<0.05)", 0);
+    assert!(err.contains("production shapes@1: found first"), "{err}");
+    assert!(
+        out.contains("shapes@1 has") && out.contains("published shapes@2"),
+        "{out}"
+    );
+    let report = trainer.report("runs/shapes/model");
+    let figure = |value: &Value| value.as_f64().unwrap();
+    let verdict = &report["gates"][0];
+    assert!(figure(&verdict["value"]) > figure(&verdict["production"]) + 0.05);
+    assert!(figure(&verdict["p"]) < 0.05);
+    let count = |of: &Value| of["metrics"]["count"].as_u64().unwrap();
+    assert_eq!(count(&report), count(&report["production"]));
+
+    // Nothing new to learn: as good as what serves, and not shown to be better.
+    let [_, err] = run(&trainer, &good, "recall_at_1>=production (p<0.05)", 8);
+    assert!(err.contains("shapes@2 has"), "{err}");
+    let [out, _] = run(&trainer, &good, "mrr>=production", 0);
+    assert!(out.contains("published shapes@3"), "{out}");
+    let [_, err] = run(&trainer, &poor, "recall_at_10>=production", 8);
+    assert!(
+        err.contains("recall_at_10>=production is required"),
+        "{err}"
+    );
+}
+
 #[test]
 fn a_gate_against_production_needs_a_name_and_a_store() {
     let trainer = Trainer::new(30);

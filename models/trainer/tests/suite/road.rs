@@ -46,12 +46,14 @@ async fn a_model_is_trained_evaluated_and_published() {
         "{text}"
     );
     assert!(manifests(&trainer).await.is_empty());
+    let energy = trainer.report("runs/shapes/model")["energy_wh"].as_f64();
 
     // The run is complete: the same command evaluates once more, and publishes.
     let open = [
         &TRAINING[..],
         &publish,
         &["--require", "accuracy>=0.9", "--license", "CC0-1.0"],
+        &["--price-per-hour", "3600"],
     ]
     .concat();
     let output = trainer.run(&open, 0);
@@ -69,6 +71,11 @@ async fn a_model_is_trained_evaluated_and_published() {
     );
     assert_eq!(manifest.provenance["recipe"], "resnet");
     assert_eq!(manifest.provenance["hyperparameters"]["batch"], 8);
+    // The second process, which only evaluates, counts what the first had stored; at that price, a second costs one.
+    let told = |name: &str| manifest.provenance[name].as_f64().unwrap();
+    assert!(energy.unwrap() > 0.0 && told("energy_wh") > 0.8 * energy.unwrap());
+    assert!((told("cost") - told("seconds")).abs() <= 0.5);
+
     for (role, format) in [
         ("model", "onnx"),
         ("labels", "text"),
@@ -84,6 +91,7 @@ async fn a_model_is_trained_evaluated_and_published() {
 
     let folder = trainer.path("runs/shapes/model");
     let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains(" Wh, an estimate"));
     assert!(page.contains("<svg") && page.contains("standing") && !page.contains("http-equiv"));
     let report = trainer.report("runs/shapes/model");
     assert_eq!(report["history"].as_array().unwrap().len(), 4);

@@ -66,7 +66,8 @@ impl Evaluation {
         }
     }
 
-    pub(super) fn given(examples: &[GivenExample]) -> Self {
+    /// Examples that are in memory.
+    pub fn given(examples: &[GivenExample]) -> Self {
         let inputs = examples.iter().map(|example| Example {
             name: example.name.clone(),
             content_type: example.content_type.clone(),

@@ -59,6 +59,7 @@ pub(super) fn find(source: &Source) -> Result<Vec<Found>> {
                 name: format!("{key}[{at}]"),
                 label: Some(label(&names, class)?),
                 part: Some(part),
+                values: Vec::new(),
                 content: Content::Held(
                     png(&pixels, [SIDE, SIDE], ExtendedColorType::Rgb8)?,
                     Digest::of(planes),

@@ -62,6 +62,7 @@ pub(super) fn find(source: &Source) -> Result<Vec<Found>> {
                 name: format!("{images_name}[{at}]"),
                 label: Some(label(&names, *class)?),
                 part: Some(part),
+                values: Vec::new(),
                 content: Content::Held(file, Digest::of(pixels)),
             })
         });

@@ -64,6 +64,7 @@ impl Dataset {
         options: &GatherOptions,
         size: Option<[usize; 2]>,
     ) -> Result<Self> {
+        options.without_columns()?;
         let form = source.form();
         let census = Census {
             unit: "pictures",

@@ -40,6 +40,8 @@ struct Series {
     label: String,
     part: Option<Part>,
     rows: usize,
+    /// What it is sliced by.
+    values: Vec<String>,
     /// Its rows, as CSV.
     csv: String,
     /// What is wrong with it.
@@ -60,17 +62,19 @@ impl Dataset {
             ..Census::default()
         };
         let (mut all, mut columns) = (Vec::new(), series.columns.clone());
+        let slice_by = &options.slice_by[..];
         for file in source.tables() {
             if tables::names(&source, file)?
                 .iter()
                 .any(|name| name == SERIES)
             {
-                read_lists(&source, file, series, &mut columns, &mut all)?;
+                read_lists(&source, file, series, slice_by, &mut columns, &mut all)?;
             } else {
                 if columns.is_empty() {
                     columns = columns_of_numbers(&source, file, series)?;
                 }
-                read_rows(&source, file, series, &columns, &mut all, &mut census)?;
+                let given = [&columns[..], slice_by];
+                read_rows(&source, file, series, given, &mut all, &mut census)?;
             }
         }
         let sound = all.iter().filter(|series| series.fault.is_none());
@@ -146,19 +150,21 @@ fn wanted(columns: &[String]) -> Vec<Column<'_>> {
     columns.iter().map(|name| column(name)).collect()
 }
 
-/// Series whose rows have an id in common; in the order of the file.
+/// Series whose rows have an id in common; in the order of the file. They are sliced by what their
+/// first row says.
 fn read_rows(
     source: &Source,
     file: &ObjectMeta,
     series: &LabelledSeriesOptions,
-    columns: &[String],
+    [columns, slice_by]: [&[String]; 2],
     all: &mut Vec<Series>,
     census: &mut Census,
 ) -> Result<()> {
     let key = file.key.as_str();
     let fixed = [(&series.id, "--id"), (&series.label, "--label")];
     let fixed = fixed.map(|(name, option)| Column { name, option });
-    let wanted = [&fixed[..], &wanted(columns)].concat();
+    let mut wanted = [&fixed[..], &wanted(columns)].concat();
+    wanted.extend(tables::slicing(slice_by));
     let mut places: HashMap<String, usize> = HashMap::new();
     for row in tables::rows(source, file, &wanted)? {
         let row = row?;
@@ -175,7 +181,9 @@ fn read_rows(
             }
         };
         let place = *places.entry(id).or_insert_with(|| {
-            all.push(Series::new(name.clone(), label.clone(), tables::part(key)));
+            let mut one = Series::new(name.clone(), label.clone(), tables::part(key));
+            one.values = tables::slice_values(&cells[2 + columns.len()..]);
+            all.push(one);
             all.len() - 1
         });
         let numbers = cells[2..].iter().zip(columns).map(|(cell, column)| {
@@ -197,12 +205,16 @@ fn read_lists(
     source: &Source,
     file: &ObjectMeta,
     series: &LabelledSeriesOptions,
+    slice_by: &[String],
     columns: &mut Vec<String>,
     all: &mut Vec<Series>,
 ) -> Result<()> {
     let key = file.key.as_str();
     let wanted = [(SERIES, "--columns"), (series.label.as_str(), "--label")];
-    let wanted = wanted.map(|(name, option)| Column { name, option });
+    let mut wanted = wanted
+        .map(|(name, option)| Column { name, option })
+        .to_vec();
+    wanted.extend(tables::slicing(slice_by));
     for row in tables::rows(source, file, &wanted)? {
         let row = row?;
         let mut one = Series::new(
@@ -212,6 +224,7 @@ fn read_lists(
         );
         let read = row.cells.and_then(|cells| {
             one.label = tables::label(&cells[1], &series.label)?;
+            one.values = tables::slice_values(&cells[2..]);
             match &cells[0] {
                 Value::Array(rows) if !rows.is_empty() => Ok(rows.clone()),
                 _ => Err(format!(
@@ -256,6 +269,7 @@ impl Series {
             label,
             part,
             rows: 0,
+            values: Vec::new(),
             csv: String::new(),
             fault: None,
         }
@@ -311,6 +325,7 @@ impl Series {
             label: Some(known_label(names, self.label, &self.name)?),
             name: self.name,
             part: self.part,
+            values: self.values,
         })
     }
 }

@@ -80,6 +80,7 @@ pub struct Forecasting {
 impl Dataset {
     /// Reads every row once, and makes windows of them.
     pub fn series(source: Source, options: &GatherOptions, series: &SeriesOptions) -> Result<Self> {
+        options.without_columns()?;
         let mut census = Census {
             unit: "windows",
             source: format!("{}, {}", source.url(), Form::Tables),
@@ -168,7 +169,7 @@ impl Dataset {
     }
 }
 
-////// A table as CSV: windows are slices of it.
+/// A table as CSV: windows are slices of it.
 fn csv_of(source: &Source, file: &ObjectMeta) -> Result<Bytes> {
     if ending(file.key.as_str()) == Some("csv") {
         return source.read_unpacked(&file.key);
@@ -296,6 +297,7 @@ impl Forecasting {
                 name: format!("{}:{}", table.name, seen[0].line),
                 target: Target::Values { values, naive },
                 digest: Digest::of(&whole),
+                values: Vec::new(),
                 content: Content::Rows(body),
             });
         }

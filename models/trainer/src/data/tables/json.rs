@@ -15,8 +15,8 @@ pub(super) fn rows(table: &str, bytes: Box<dyn Read>, wanted: &[Column<'_>]) -> 
     let lines = lines.filter(move |(line, _)| !line.as_ref().is_ok_and(|line| blank(line)));
     Box::new(lines.map(move |(line, number)| {
         let unread = |error| Error::data(format!("{table} can't be read")).because(error);
-        let cells = object(&line.map_err(unread)?).map(|mut fields| {
-            let cell = |name: &String| fields.remove(name).unwrap_or(Value::Null);
+        let cells = object(&line.map_err(unread)?).map(|fields| {
+            let cell = |name: &String| fields.get(name).cloned().unwrap_or(Value::Null);
             wanted.iter().map(cell).collect()
         });
         Ok(Row { number, cells })

@@ -91,6 +91,18 @@ pub(super) fn number(cell: &Value) -> Option<f64> {
     number.filter(|number| number.is_finite())
 }
 
+/// The columns that examples are sliced by.
+pub(super) fn slicing(names: &[String]) -> impl Iterator<Item = Column<'_>> {
+    let option = "--slice-by";
+    names.iter().map(move |name| Column { name, option })
+}
+
+/// Cells that examples are sliced by: one that holds nothing is one, too.
+pub(super) fn slice_values(cells: &[Value]) -> Vec<String> {
+    let value = |cell| text(cell, "").unwrap_or_default().trim().to_owned();
+    cells.iter().map(value).collect()
+}
+
 /// The bytes of a file, unpacked.
 fn reader(source: &Source, meta: &ObjectMeta) -> Box<dyn Read> {
     let file = source.file(meta).read_from(0);

@@ -67,8 +67,9 @@ impl Dataset {
             ..Census::default()
         };
         let found = if tables {
-            tables::find(&source, texts, &mut census)?
+            tables::find(&source, texts, &options.slice_by, &mut census)?
         } else {
+            options.without_columns()?;
             read(&source, folder::find(&source, "texts", is_text)?)?
         };
         let looks = found.par_iter().map(look).collect();

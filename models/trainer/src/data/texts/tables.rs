@@ -12,6 +12,7 @@ use crate::{Error, Result};
 pub(super) fn find(
     source: &Source,
     options: &TextOptions,
+    slice_by: &[String],
     census: &mut Census,
 ) -> Result<Vec<Found>> {
     let names = source.class_names("labels.txt")?;
@@ -20,29 +21,35 @@ pub(super) fn find(
         Beside::Pair(name) => (name, "--pair"),
     };
     let wanted = [(&options.text, "--text"), (beside, option)];
-    let wanted = wanted.map(|(name, option)| Column { name, option });
+    let mut columns = wanted
+        .map(|(name, option)| Column { name, option })
+        .to_vec();
+    columns.extend(tables::slicing(slice_by));
     let mut found = Vec::new();
     for file in source.tables() {
         let key = file.key.as_str();
         let part = tables::part(key);
-        for row in tables::rows(source, file, &wanted)? {
+        for row in tables::rows(source, file, &columns)? {
             let row = row?;
             let name = format!("{key}:{}", row.number);
-            match row.cells.and_then(|cells| read(&cells, options)) {
+            let read =
+                |cells: Vec<Value>| Ok((read(&cells, options)?, tables::slice_values(&cells[2..])));
+            match row.cells.and_then(read) {
                 Err(why) => census.damage(&name, &why),
-                Ok((content, label)) => found.push(Found {
+                Ok(((content, label), values)) => found.push(Found {
                     label: label
                         .map(|label| known_label(&names, label, &name))
                         .transpose()?,
                     name,
                     part,
+                    values,
                     content,
                 }),
             }
         }
     }
     if found.is_empty() {
-        let (url, [text, beside]) = (source.url(), wanted.map(|column| column.name));
+        let (url, [text, beside]) = (source.url(), wanted.map(|(name, _)| name));
         let damaged = census.damaged_files.join("\n  ");
         return Err(Error::data(format!(
             "{url} holds no row with a \"{text}\" and a \"{beside}\"\n  {damaged}"
