@@ -9,7 +9,7 @@ mod hyperparameters;
 mod objective;
 mod progress;
 mod training;
-mod weights;
+pub(crate) mod weights;
 
 pub use checkpoint::{Checkpoints, Fingerprint};
 pub use hyperparameters::{Hyperparameters, Optimizer};

@@ -5,7 +5,7 @@ use burn::store::ModuleRecord;
 use crate::recipes::Network;
 use crate::{Error, ErrorKind, Result};
 
-pub(super) fn record<N: Network>(network: &N) -> Result<Vec<u8>> {
+pub(crate) fn record<N: Network>(network: &N) -> Result<Vec<u8>> {
     // `valid` brings running statistics up to date; a record of the training network lacks the last step's.
     let bytes = network
         .valid()
@@ -15,7 +15,7 @@ pub(super) fn record<N: Network>(network: &N) -> Result<Vec<u8>> {
     Ok(bytes.to_vec())
 }
 
-pub(super) fn load<N: Network>(network: N, bytes: Vec<u8>) -> Result<N> {
+pub(crate) fn load<N: Network>(network: N, bytes: Vec<u8>) -> Result<N> {
     let record = ModuleRecord::from_bytes(burn_bytes(bytes)).map_err(damaged)?;
     network.try_load_record(record).map_err(damaged)
 }

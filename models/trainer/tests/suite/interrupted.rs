@@ -86,11 +86,11 @@ fn each_recipe_goes_on_after_a_kill() {
         (pictures(), "resnet".to_owned()),
         (
             mails(),
-            "transformer --max-tokens 16 --vocabulary 300".to_owned(),
+            "transformer --max-tokens 16 --vocabulary 400".to_owned(),
         ),
         (
             mails(),
-            "rnn --task text-classification --max-tokens 16 --vocabulary 300".to_owned(),
+            "rnn --task text-classification --max-tokens 16 --vocabulary 400".to_owned(),
         ),
         (
             gestures(),
