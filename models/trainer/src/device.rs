@@ -35,18 +35,6 @@ pub fn open(name: &str) -> Result<Device> {
     }
 }
 
-/// The processor, if this build knows it.
-pub(crate) fn processor() -> Option<Device> {
-    #[cfg(feature = "cpu")]
-    {
-        Some(Device::flex())
-    }
-    #[cfg(not(feature = "cpu"))]
-    {
-        None
-    }
-}
-
 /// The first that this build knows.
 pub fn default_name() -> &'static str {
     KNOWN.first().copied().unwrap_or("none")

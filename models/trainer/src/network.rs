@@ -69,7 +69,7 @@ impl Place<'_> {
     /// A network with fresh weights. A seed gives the same ones on every device: the processor draws them, where the
     /// build knows it.
     fn draw<N: Network>(&self, make: impl Fn(&Device) -> N) -> Result<N> {
-        let drawing = device::processor().unwrap_or_else(|| self.device.clone());
+        let drawing = device::open("cpu").unwrap_or_else(|_| self.device.clone());
         drawing.seed(self.seed);
         let network = make(&drawing);
         if drawing == *self.device {
