@@ -49,7 +49,7 @@ mod tests {
             (format!(r#"{{"version": "2.0", {http}}}"#), "HTTP API"),
             (format!(r#"{{ {http}, "version":"2.0"}}"#), "HTTP API"),
             (
-                r#"{"version":"1.0","httpMethod":"GET","path":"/","requestContext":{}}"#.to_owned(),
+                r#"{"httpMethod": "GET", "path": "/", "headers": {}, "requestContext": {"httpMethod": "GET"}}"#.to_owned(),
                 "REST API",
             ),
             ("[]".to_owned(), "none"),
