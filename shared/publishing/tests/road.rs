@@ -134,7 +134,7 @@ async fn the_sample_is_published_and_replayed() {
         .expect("a plan");
     assert_eq!(plan.target.as_deref(), Some(&*Target::host().to_string()));
     assert_eq!(plan.engine.as_deref(), Some(ENGINE));
-    assert!(plan.measured.load_ms < measured.load_ms, "{manifest:?}");
+    assert!(plan.measured.load_ms.unwrap() > 0.0, "{manifest:?}");
     assert!(plan.measured.max_difference.unwrap() < 1e-4);
     // The same bytes twice: the graph, the labels and the examples are stored once. A plan tells
     // how batches were measured to run fastest, so two may differ.
