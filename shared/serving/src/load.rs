@@ -155,13 +155,13 @@ impl Loader {
                 Error::unusable(format_args!("cannot load version {version}"), error)
             })
         };
-        let loaded = match self.workers.as_ref().filter(|workers| workers.idle()) {
+        let outcome = match self.workers.as_ref().filter(|workers| workers.idle()) {
             Some(workers) => workers.run((Instant::now() + LOADING).into(), build).await,
             None => tokio::task::spawn_blocking(build).await.map_err(|error| {
                 Error::new(ErrorKind::Internal, format!("loading panicked: {error}"))
             }),
         };
-        loaded
+        outcome
             .flatten()
             .map_err(|error| error.of_model(name.as_str()))
     }
