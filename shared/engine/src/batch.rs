@@ -192,7 +192,7 @@ fn agree(parts: &[Vec<Tensor>; 2], whole: &[Tensor], size: usize) -> bool {
 
 /// Whether two tensors of one datatype and shape hold the same numbers, but for the rounding of
 /// sums taken in another order.
-fn close(a: &Tensor, b: &Tensor) -> bool {
+pub(crate) fn close(a: &Tensor, b: &Tensor) -> bool {
     fn floats(tensor: &Tensor) -> Option<(Vec<f64>, f64)> {
         Some(match tensor.datatype() {
             Datatype::Fp16 => (

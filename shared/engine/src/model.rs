@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::batch::{Batching, items};
+use crate::batch::Batching;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ops::Lowering;
 use crate::plan::{Plan, Times};
 use crate::plan_file::{self, PlanFile};
 use crate::plans::Plans;
-use crate::portable::{OnnxSource, Portable};
+use crate::portable::{OnnxSource, Opened, Portable};
 use crate::signature::Signature;
 use crate::source::{Decoded, Graph};
 use crate::tensor::as_declared;
-use crate::tune::Choice;
-use crate::{Limits, LoadOptions, Threads, check};
+use crate::{Limits, LoadOptions, Threads, check, tune};
 use bytes::Bytes;
 use dunlin_protocol::{NamedTensor, Tensor, TensorMetadata};
 use serde::Serialize;
@@ -171,30 +171,46 @@ impl Model {
             .map_err(|error| error.in_model(&self.name))
     }
 
-    /// Finds out which convolutions this machine does faster in another way than the usual one, and lets all plans made
-    /// so far do them so: for [`Self::compile`] to write down. The model runs on these inputs, which it has run on
-    /// before, for about `time`, and a few times at least.
-    pub fn tune(&self, inputs: Vec<NamedTensor>, time: Duration) -> Result<()> {
-        self.choose(inputs, time)
+    /// Finds out what this machine does faster in another way than the usual one, and lets all plans made so far do it
+    /// so: for [`Self::compile`] to write down. `onnx` is what the model was loaded from. It runs on one example of each
+    /// shape, which it has run on before: for about `time` for each of at most four questions, and a few times at least.
+    ///
+    /// Who does a product or a convolution, and how wide blocks are, follows the rule in files of more than 256 MiB.
+    pub fn tune(
+        &self,
+        onnx: &Bytes,
+        examples: Vec<Vec<NamedTensor>>,
+        time: Duration,
+    ) -> Result<()> {
+        self.choose(onnx, examples, time)
             .map_err(|error| error.in_model(&self.name))
     }
 
-    fn choose(&self, inputs: Vec<NamedTensor>, time: Duration) -> Result<()> {
-        let inputs = self.accept(inputs)?;
-        let plans = self.plans.made();
-        // A batch may have run in parts.
-        let first = match batch(&inputs) {
-            Some(1..) => Some(items(&inputs, 0, 1)?),
-            _ => None,
+    fn choose(&self, onnx: &Bytes, examples: Vec<Vec<NamedTensor>>, time: Duration) -> Result<()> {
+        let examples = examples.into_iter().map(|inputs| self.accept(inputs));
+        let examples = examples.collect::<Result<Vec<_>>>()?;
+        let small = onnx.len() <= tune::LARGEST_FILE;
+        let kept = if small {
+            self.portable.get(&self.limits)?
+        } else {
+            None
         };
-        for inputs in std::iter::once(inputs).chain(first) {
-            let shapes = shapes(&inputs);
-            if let Some((_, plan)) = plans.iter().find(|(known, _)| *known == shapes) {
-                let choice = Choice::measured(plan, &inputs, time)?;
-                return self.plans.change(|plan| choice.applied(plan));
+        let read = if small && kept.is_none() {
+            Some(Opened::read(onnx.clone(), &self.limits)?)
+        } else {
+            None
+        };
+        let opened = kept.or(read.as_ref());
+        let opened = opened.filter(|opened| opened.graph.nodes.len() <= tune::LARGEST_GRAPH);
+        let make = opened.map(|opened| {
+            move |shapes: &[Vec<usize>], lowering: &mut Lowering<'_>| {
+                let inputs = &self.signature.inputs;
+                let kind = ErrorKind::Failed;
+                Plan::make(opened, inputs, shapes, &self.limits, kind, lowering)
             }
-        }
-        Ok(())
+        });
+        let make = make.as_ref().map(|make| make as tune::Make<'_>);
+        tune::tune(&self.plans, make, &examples, time)
     }
 
     /// What a run takes.
@@ -317,12 +333,15 @@ impl Model {
         })?;
         let start = std::time::Instant::now();
         let plan = Plan::make(
-            &open.graph,
-            open.weights,
+            open,
             &self.signature.inputs,
             shapes,
             &self.limits,
             kind,
+            &mut Lowering {
+                blocks: None,
+                leaves: &mut |_, _, _| false,
+            },
         )?;
         tracing::debug!(model = self.name, ?shapes, took = ?start.elapsed(), "plan made");
         Ok(plan)

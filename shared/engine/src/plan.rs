@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use dunlin_kernels::{Isa, Method};
 use dunlin_protocol::{Tensor, TensorMetadata};
 use tract_onnx::prelude::{
-    InferenceFact, InferenceModel, InferenceModelExt, TValue, TractResult, TypedModel,
-    TypedRunnableModel,
+    InferenceFact, InferenceModelExt, TValue, TractResult, TypedModel, TypedRunnableModel,
 };
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::logic::IfThenElse;
@@ -19,8 +18,9 @@ use crate::Limits;
 use crate::border::guarded;
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops::{self, Convolution};
-use crate::plan_file::Origins;
+use crate::ops::{self, Convolution, Lowering};
+use crate::plan_file::{self, Origins};
+use crate::portable::Opened;
 use crate::signature::datum_type;
 use crate::tensor::{from_tract, to_tract};
 
@@ -42,19 +42,18 @@ pub(crate) struct Plan {
 pub(crate) type Times = Vec<(usize, Duration)>;
 
 impl Plan {
-    /// Optimizes `graph`, which has `weights` bytes of weights, for inputs of these shapes. An error is of kind `kind`, unless a limit
-    /// was passed.
+    /// Optimizes a graph for inputs of these shapes. An error is of kind `kind`, unless a limit was passed.
     pub(crate) fn make(
-        graph: &InferenceModel,
-        weights: u64,
+        opened: &Opened,
         inputs: &[TensorMetadata],
         shapes: &[Vec<usize>],
         limits: &Limits,
         kind: ErrorKind,
+        lowering: &mut Lowering<'_>,
     ) -> Result<Self> {
         guarded(kind, "optimizing the graph", || {
             let failed = |error| Error::from_tract(kind, says(shapes), error);
-            let mut model = graph.clone();
+            let mut model = opened.graph.clone();
             for (index, (input, shape)) in inputs.iter().zip(shapes).enumerate() {
                 let fact = InferenceFact::dt_shape(datum_type(input.datatype), shape);
                 model.set_input_fact(index, fact).map_err(failed)?;
@@ -62,9 +61,9 @@ impl Plan {
             let typed = model.into_typed().map_err(failed)?;
             sizes(&typed, shapes, limits, kind)?;
             let mut origins = Origins::default();
-            let graph = optimized(typed, &mut origins).map_err(failed)?;
+            let graph = optimized(typed, &mut origins, lowering).map_err(failed)?;
             let runnable = TypedRunnableModel::new(graph).map_err(failed)?;
-            let bytes = bytes(&runnable, weights);
+            let bytes = bytes(&runnable, opened.weights);
             let shared = ops::has_shared_work(runnable.model());
             Ok(Self {
                 runnable,
@@ -91,6 +90,12 @@ impl Plan {
         })
     }
 
+    /// The same as a host gets it: some operators of tract's run faster, or slower, once they were written down and read.
+    pub(crate) fn as_read(&self) -> Result<Self> {
+        let (graph, origins) = self.graph();
+        Self::read(plan_file::as_read(graph, origins, &Limits::default())?)
+    }
+
     /// The same with each convolution done as `method` says.
     pub(crate) fn by(&self, method: impl Fn(&Convolution) -> Method) -> Result<Self> {
         guarded(ErrorKind::Failed, "choosing kernels", || {
@@ -113,6 +118,11 @@ impl Plan {
     pub(crate) fn convolutions(&self) -> impl Iterator<Item = (usize, &Convolution)> {
         let nodes = self.runnable.model().nodes.iter();
         nodes.filter_map(|node| Some((node.id, node.op_as::<Convolution>()?)))
+    }
+
+    /// Whose vectors the blocks of its convolutions are; none where it has none of ours.
+    pub(crate) fn blocks(&self) -> Option<Isa> {
+        self.runnable.model().nodes.iter().find_map(ops::blocks)
     }
 
     /// The optimized graph, and what its operators were made from.
@@ -174,17 +184,21 @@ impl Plan {
 }
 
 /// The graph with operators of ours, optimized; what tract's were made from is added to `origins`.
-fn optimized(typed: TypedModel, origins: &mut Origins) -> TractResult<TypedModel> {
+fn optimized(
+    typed: TypedModel,
+    origins: &mut Origins,
+    lowering: &mut Lowering<'_>,
+) -> TractResult<TypedModel> {
     let isa = Isa::best();
     let typed = ops::drop_identities(typed)?;
-    let typed = ops::multiply(typed, isa)?;
-    let typed = ops::block(typed, isa)?;
+    let typed = ops::multiply(typed, isa, lowering)?;
+    let typed = ops::block(typed, isa, lowering)?;
     let mut graph = typed.into_decluttered()?;
     origins.add(&graph);
     for node in &mut graph.nodes {
         if let Some(op) = node.op_as::<IfThenElse>() {
             let mut branch = |body: &TypedModel, inputs: &[usize]| {
-                ops::Branch::new(optimized(body.clone(), origins)?, inputs.to_vec())
+                ops::Branch::new(optimized(body.clone(), origins, lowering)?, inputs.to_vec())
             };
             let branches = ops::Branches {
                 yes: branch(&op.then_body, &op.then_input_mapping)?,

@@ -65,10 +65,13 @@ impl Plans {
     }
 
     /// Puts what `change` makes of each plan in its place.
-    pub(crate) fn change(&self, change: impl Fn(&Plan) -> Result<Plan>) -> Result<()> {
+    pub(crate) fn change(
+        &self,
+        change: impl Fn(&[Vec<usize>], &Plan) -> Result<Plan>,
+    ) -> Result<()> {
         for slot in lock(&self.slots).iter_mut() {
             if let Some(plan) = slot.plan.get() {
-                let plan = OnceLock::from(Arc::new(change(plan)?));
+                let plan = OnceLock::from(Arc::new(change(&slot.shapes, plan)?));
                 let shapes = slot.shapes.clone();
                 *slot = Arc::new(Slot {
                     shapes,

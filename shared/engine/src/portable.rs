@@ -69,6 +69,18 @@ impl Portable {
     }
 }
 
+impl Opened {
+    pub(crate) fn read(onnx: Bytes, limits: &Limits) -> Result<Self> {
+        let decoded = Decoded::new(&onnx, limits)?;
+        drop(onnx);
+        let Graph { model, weights, .. } = decoded.check(limits)?.graph()?;
+        Ok(Self {
+            graph: model,
+            weights,
+        })
+    }
+}
+
 impl Later {
     fn get(&self, limits: &Limits) -> Result<&Opened> {
         if let Some(opened) = self.opened.get() {
@@ -85,13 +97,7 @@ impl Later {
             )
             .caused_by(error)
         })?;
-        let decoded = Decoded::new(&onnx, limits)?;
-        drop(onnx);
-        let Graph { model, weights, .. } = decoded.check(limits)?.graph()?;
-        let opened = Opened {
-            graph: model,
-            weights,
-        };
+        let opened = Opened::read(onnx, limits)?;
         Ok(self.opened.get_or_init(|| opened))
     }
 }

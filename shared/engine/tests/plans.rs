@@ -68,13 +68,15 @@ fn a_plan_gives_the_same_answers_as_its_graph() {
 
 #[test]
 fn what_was_measured_is_written_down() {
-    let model = load(&folder().join("../../../../models/digits/model.onnx"));
+    let path = folder().join("../../../../models/digits/model.onnx");
+    let model = load(&path);
     let pixels = (0..784).map(|at| (at * 37 % 101) as f32 / 101.0).collect();
     let tensor = Tensor::from_vec(vec![1, 1, 28, 28], pixels).expect("a picture");
     let image = vec![NamedTensor::new("image", tensor)];
     let wanted = model.run(image.clone()).expect("a run");
+    let onnx = std::fs::read(path).expect("a file").into();
     model
-        .tune(image.clone(), Duration::from_millis(100))
+        .tune(&onnx, vec![image.clone()], Duration::from_millis(100))
         .expect("a choice");
     let tuned = model.run(image.clone()).expect("a run");
     let plan = read("digits", &model.compile().expect("a plan")).expect("sound");

@@ -102,18 +102,20 @@ impl Compiled {
 
     /// Lets the engine find out which kernels are the fastest on this machine, for each shape among the examples.
     fn tune(&self, pack: &ExamplePack, time: Duration) -> Result<()> {
-        let mut tuned: Vec<Vec<Vec<usize>>> = Vec::new();
+        let mut known: Vec<Vec<Vec<usize>>> = Vec::new();
+        let mut examples = Vec::new();
         for example in &pack.examples {
             let inputs = inputs(&self.pipeline, example).map_err(|error| {
                 Error::new(ErrorKind::Unproven, format!("{}: {error}", example.name)).because(error)
             })?;
             let shapes = inputs.iter().map(|input| input.tensor.shape().to_vec());
             let shapes = shapes.collect();
-            if !tuned.contains(&shapes) {
-                self.model.tune(inputs, time)?;
-                tuned.push(shapes);
+            if !known.contains(&shapes) {
+                examples.push(inputs);
+                known.push(shapes);
             }
         }
+        self.model.tune(&self.candidate.onnx, examples, time)?;
         Ok(())
     }
 

@@ -20,19 +20,34 @@ use tract_onnx::tract_core::optim::Optimizer;
 
 use super::chain::Chain;
 use super::fake_quantize;
+use super::lowering::{Kind, Lowering};
 use super::planes::Planes;
 use super::reorder::{FromBlocked, ToBlocked};
 use super::window::{Found, Kernel};
 
 /// Puts our operators into a graph with concrete shapes, before tract simplifies it: later, tract has turned pointwise
 /// convolutions into products and moved axes.
-pub(crate) fn block(mut model: TypedModel, isa: Isa) -> TractResult<TypedModel> {
+pub(crate) fn block(
+    mut model: TypedModel,
+    isa: Isa,
+    lowering: &mut Lowering<'_>,
+) -> TractResult<TypedModel> {
     if !model.nodes.iter().any(TypedNode::op_is::<Conv>) {
         return Ok(model);
     }
     // Weights may be made by nodes of constants.
     Optimizer::prop_consts().optimize(&mut model)?;
-    let isa = fitting(&model, isa);
+    let isa = lowering.blocks.unwrap_or_else(|| fitting(&model, isa));
+    let left = model.nodes.iter().filter(|node| {
+        Found::new(&model, node, isa).is_some_and(|found| {
+            let kind = match found.kernel {
+                Kernel::Grouped(..) => Kind::Dense,
+                Kernel::Dense(_) | Kernel::Depthwise(_) => Kind::Blocked,
+            };
+            (lowering.leaves)(kind, &model, node)
+        })
+    });
+    let left = left.map(|node| node.id).collect();
     let mut blocking = Blocking {
         old: &model,
         new: TypedModel {
@@ -41,6 +56,7 @@ pub(crate) fn block(mut model: TypedModel, isa: Isa) -> TractResult<TypedModel> 
             ..TypedModel::default()
         },
         isa,
+        left,
         dense: HashMap::new(),
         blocked: HashMap::new(),
         bytes: HashMap::new(),
@@ -100,6 +116,8 @@ struct Blocking<'m> {
     old: &'m TypedModel,
     new: TypedModel,
     isa: Isa,
+    /// Convolutions that stay tract's.
+    left: HashSet<usize>,
     /// Where a value of the old graph has its forms in the new one.
     dense: HashMap<OutletId, OutletId>,
     blocked: HashMap<OutletId, OutletId>,
@@ -122,7 +140,7 @@ impl Blocking<'_> {
         if self.taken.contains(&node.id) || node.op_is::<Const>() || known(0, &self.dense) {
             return Ok(());
         }
-        if let Some(found) = Found::new(self.old, node, self.isa) {
+        if let Some(found) = self.found(node) {
             let from = node.id.into();
             let residual = matches!(found.kernel, Kernel::Dense(_));
             let chain = Chain::follow(self.old, from, &found.output, None, residual, &self.taken);
@@ -140,6 +158,12 @@ impl Blocking<'_> {
             self.copy(node)?;
         }
         Ok(())
+    }
+
+    /// The convolution that a node is, if it is to be ours.
+    fn found(&self, node: &TypedNode) -> Option<Found> {
+        let ours = !self.left.contains(&node.id);
+        ours.then(|| Found::new(self.old, node, self.isa))?
     }
 
     /// Copies a node as it is; its inputs are dense.

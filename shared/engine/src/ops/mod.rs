@@ -22,6 +22,7 @@ mod integer_convolution;
 mod integer_depthwise;
 mod integer_product;
 mod lookup;
+mod lowering;
 mod matrix_product;
 mod only_if;
 pub(crate) mod onnx;
@@ -51,6 +52,7 @@ pub(crate) use integer_convolution::IntegerConvolution;
 pub(crate) use integer_depthwise::IntegerDepthwise;
 pub(crate) use integer_product::IntegerProduct;
 pub(crate) use lookup::{Lookup, look_up, reads_as_table};
+pub(crate) use lowering::{Kind, Lowering, Stretch};
 pub(crate) use matrix_product::MatrixProduct;
 pub(crate) use only_if::OnlyIf;
 pub(crate) use pack::{Pack, adopt};
@@ -61,8 +63,22 @@ pub(crate) use reorder::{FromBlocked, ToBlocked};
 pub(crate) use spread::{Spread, spread};
 pub(crate) use steps::{FromBytes, SumOfBytes, ToBytes};
 
-use tract_onnx::prelude::{TractResult, TypedFact};
+use dunlin_kernels::Isa;
+use tract_onnx::prelude::{TractResult, TypedFact, TypedNode};
 use tract_onnx::tract_core::internal::{TVec, format_err};
+
+/// Whose vectors the blocks of a node are, if it is a convolution of ours.
+pub(crate) fn blocks(node: &TypedNode) -> Option<Isa> {
+    let op = node.op();
+    let dense = op.downcast_ref::<Convolution>().map(|op| op.isa);
+    let depthwise = || Some(op.downcast_ref::<DepthwiseConvolution>()?.isa);
+    let dense_bytes = || Some(op.downcast_ref::<IntegerConvolution>()?.isa);
+    let depthwise_bytes = || Some(op.downcast_ref::<IntegerDepthwise>()?.isa);
+    dense
+        .or_else(depthwise)
+        .or_else(dense_bytes)
+        .or_else(depthwise_bytes)
+}
 
 /// The shape of a tensor of these operators: they are made for one.
 fn concrete(fact: &TypedFact) -> TractResult<TVec<usize>> {

@@ -17,24 +17,30 @@ use super::chain::only_reader;
 use super::dynamic_quantize::DynamicQuantize;
 use super::grid::Grid;
 use super::integer_product::IntegerProduct;
+use super::lowering::{Kind, Lowering};
 use super::matrix_product::MatrixProduct;
 use super::window::constant;
 
 /// Puts them into a graph with concrete shapes, before tract takes integer products apart.
-pub(crate) fn multiply(mut model: TypedModel, isa: Isa) -> TractResult<TypedModel> {
+pub(crate) fn multiply(
+    mut model: TypedModel,
+    isa: Isa,
+    lowering: &mut Lowering<'_>,
+) -> TractResult<TypedModel> {
     for id in model.eval_order()? {
         let node = model.node(id);
+        let mut leaves = || (lowering.leaves)(Kind::Dense, &model, node);
         let patch = if node.op().name() == "DynamicQuantizeLinearU8" {
-            Some(quantization(&model, node, isa)?)
+            Some(quantization(&model, node, isa))
         } else if let Some(matrices) = Matrices::of(&model, node, isa) {
-            Some(matrices.multiply(&model, node)?)
+            (!leaves()).then(|| matrices.multiply(&model, node))
         } else if let Some(numbers) = Numbers::of(&model, node, isa) {
-            Some(numbers.multiply(&model, node)?)
+            (!leaves()).then(|| numbers.multiply(&model, node))
         } else {
             None
         };
         if let Some(patch) = patch {
-            patch.apply(&mut model)?;
+            patch?.apply(&mut model)?;
         }
     }
     Ok(model)

@@ -17,6 +17,7 @@ use tract_onnx::tract_core::ops::nn::{
 };
 use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, quantize_linear_u8};
 
+use super::lowering::{Kind, Lowering};
 use crate::Threads;
 
 /// A graph under construction; its constants are numbers that look random.
@@ -194,16 +195,90 @@ fn run(model: TypedModel, x: &Tensor) -> Vec<Tensor> {
     outputs.into_iter().map(IntoTensor::into_tensor).collect()
 }
 
-#[test]
-fn our_operators_give_what_tracts_give() {
+/// A convolution whose groups cut blocks, between two others.
+fn groups() -> TypedModel {
+    let mut g = Builder {
+        model: TypedModel::default(),
+        seed: 3,
+    };
+    let x = g
+        .model
+        .add_source("x", f32::fact([2, 3, 21, 19]))
+        .expect("an input");
+    let x = g.conv(x, 20, 3, 2, 1);
+    let x = g.conv(x, 30, 3, 1, 5);
+    let x = g.normalized(x);
+    let x = g.clip(x);
+    let x = g.conv(x, 16, 1, 1, 1);
+    g.model.select_output_outlets(&[x]).expect("an output");
+    g.model
+}
+
+fn random_input() -> Tensor {
     let mut builder = Builder {
         model: TypedModel::default(),
         seed: 99,
     };
-    let x = builder.numbers(&[2, 3, 21, 19]);
+    builder.numbers(&[2, 3, 21, 19])
+}
+
+/// The graph with our operators, but for the convolutions that `leaves` says, and how many tract's are.
+fn lowered(
+    graph: TypedModel,
+    isa: Isa,
+    mut leaves: impl FnMut(Kind) -> bool,
+) -> (TypedModel, usize) {
+    let lowering = &mut Lowering {
+        blocks: None,
+        leaves: &mut |kind, _, _| leaves(kind),
+    };
+    let graph = super::block(graph, isa, lowering).expect("our graph");
+    let left = graph.nodes.iter().filter(|node| node.op_is::<Conv>());
+    let left = left.count();
+    (graph, left)
+}
+
+fn assert_near(got: &[Tensor], wanted: &[Tensor], isa: Isa) {
+    assert_eq!(got.len(), wanted.len());
+    for (got, wanted) in got.iter().zip(wanted) {
+        assert_eq!(got.shape(), wanted.shape());
+        let scale = numbers(wanted)
+            .iter()
+            .fold(0_f32, |most, x| most.max(x.abs()));
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * scale;
+        assert!(numbers(got).iter().zip(numbers(wanted)).all(near), "{isa}");
+    }
+}
+
+#[test]
+fn what_is_left_to_tract_changes_no_answer() {
+    let x = random_input();
+    let wanted = [run(graph(), &x), run(groups(), &x)];
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let mut other = false;
+        let every_other = |_| {
+            other = !other;
+            other
+        };
+        let (mixed, left) = lowered(graph(), isa, every_other);
+        assert_eq!(left, 4, "{isa}: of eight convolutions");
+        let mixed = run(mixed.into_optimized().expect("optimized"), &x);
+        assert_near(&mixed, &wanted[0], isa);
+        for (kind, convolutions) in [(Kind::Dense, 1), (Kind::Blocked, 2)] {
+            let (graph, left) = lowered(groups(), isa, |found| found == kind);
+            assert_eq!(left, convolutions, "{isa} {kind:?}");
+            let got = run(graph.into_optimized().expect("optimized"), &x);
+            assert_near(&got, &wanted[1], isa);
+        }
+    }
+}
+
+#[test]
+fn our_operators_give_what_tracts_give() {
+    let x = random_input();
     let wanted = run(graph(), &x);
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        let blocked = super::block(graph(), isa).expect("our graph");
+        let blocked = lowered(graph(), isa, |_| false).0;
         let ours = |name: &str| {
             blocked
                 .nodes
@@ -233,14 +308,7 @@ fn our_operators_give_what_tracts_give() {
         let three = Threads::new(NonZeroUsize::new(3).expect("not zero")).expect("three threads");
         let shared = three.run(|| run(graph, &x));
         assert!(shared == got, "{isa}: threads change the order of no sum");
-        for (got, wanted) in got.iter().zip(&wanted) {
-            assert_eq!(got.shape(), wanted.shape());
-            let scale = numbers(wanted)
-                .iter()
-                .fold(0_f32, |most, x| most.max(x.abs()));
-            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * scale;
-            assert!(numbers(got).iter().zip(numbers(wanted)).all(near), "{isa}");
-        }
+        assert_near(&got, &wanted, isa);
     }
 }
 

@@ -95,7 +95,7 @@ pub(super) fn read(file: &Bytes, limits: &Limits) -> Result<(Header, Bytes)> {
     Ok((header, aligned(file.slice(at..end))?))
 }
 
-fn aligned(bytes: Bytes) -> Result<Bytes> {
+pub(super) fn aligned(bytes: Bytes) -> Result<Bytes> {
     if bytes.as_ptr().addr().is_multiple_of(ALIGN) {
         return Ok(bytes);
     }

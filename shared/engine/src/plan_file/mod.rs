@@ -104,6 +104,20 @@ pub(crate) fn write(
     })
 }
 
+/// The graph as a host reads it.
+pub(crate) fn as_read(
+    graph: &TypedModel,
+    origins: &Origins,
+    limits: &Limits,
+) -> Result<TypedModel> {
+    guarded(ErrorKind::Unsupported, "writing a plan", || {
+        let mut constants = constants::Writer::default();
+        let record = graph::write(graph, origins, &mut constants)?;
+        let constants = layout::aligned(constants.into_bytes().into())?;
+        graph::read(&record, &constants::Reader::new(constants), limits)
+    })
+}
+
 /// Reads a plan that this host can run.
 pub(crate) fn read(file: &Bytes, limits: &Limits) -> Result<PlanFile> {
     guarded(ErrorKind::InvalidModel, "reading a plan", || {

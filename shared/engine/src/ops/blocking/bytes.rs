@@ -162,8 +162,9 @@ impl Blocking<'_> {
 
     /// Whether a node is a convolution that reads bytes if it can.
     fn multiplies_bytes(&self, node: usize) -> bool {
-        let found = Found::new(self.old, self.old.node(node), self.isa);
-        let Some(found) = found else { return false };
+        let Some(found) = self.found(self.old.node(node)) else {
+            return false;
+        };
         let reads = match &found.kernel {
             // So few channels are read where they lie, as numbers.
             Kernel::Dense(conv) => conv.groups > 1 || conv.inputs > self.isa.lanes() / 2,

@@ -1,30 +1,23 @@
-//! Choice by measurement: which convolutions a machine does faster in another way than the usual one.
+//! Which convolutions are done by another algorithm than the usual one.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dunlin_kernels::{Conv, Method};
 use dunlin_protocol::Tensor;
 
+use super::{WORTH, by_turns};
 use crate::error::Result;
 use crate::plan::{Plan, Times};
 
-/// The other way must take less than this part of the usual one's time: what is nearly alike would be chosen by chance,
-/// and a model published twice would be two.
-const WORTH: f64 = 0.9;
-
-/// Runs in each way, at least and at most.
-const RUNS: RangeInclusive<usize> = 3..=15;
-
 /// How each of these convolutions is done fastest.
-#[derive(Debug)]
-pub(crate) struct Choice(Vec<(Conv, Method)>);
+#[derive(Debug, Default)]
+pub(super) struct Methods(Vec<(Conv, Method)>);
 
-impl Choice {
+impl Methods {
     /// Runs the whole graph for about so long, all in one way and all in the other by turns: so a convolution finds the
     /// caches as it will find them. Its least time counts, for whatever else the machine does only adds to it.
-    pub(crate) fn measured(plan: &Plan, inputs: &[Tensor], time: Duration) -> Result<Self> {
+    pub(super) fn measured(plan: &Plan, inputs: &[Tensor], time: Duration) -> Result<Self> {
         let mut found: Vec<(Conv, [Duration; 2])> = Vec::new();
         let mut nodes = HashMap::new();
         for (node, op) in plan.convolutions() {
@@ -44,11 +37,7 @@ impl Choice {
             plan.by(|op| usual(&op.conv))?,
             plan.by(|op| other(&op.conv))?,
         ];
-        let begun = Instant::now();
-        for run in 0..*RUNS.end() {
-            if run >= *RUNS.start() && begun.elapsed() > time {
-                break;
-            }
+        by_turns(time, || {
             for (way, plan) in ways.iter().enumerate() {
                 let mut times = Times::new();
                 plan.run(inputs, Some(&mut times))?;
@@ -62,7 +51,8 @@ impl Choice {
                     least[way] = least[way].min(taken);
                 }
             }
-        }
+            Ok(true)
+        })?;
         let choice = found.into_iter().map(|(conv, [as_usual, otherwise])| {
             let worth = otherwise < as_usual.mul_f64(WORTH);
             let method = if worth { other(&conv) } else { usual(&conv) };
@@ -72,8 +62,13 @@ impl Choice {
         Ok(Self(choice.collect()))
     }
 
+    /// Whether each is done as the rule says.
+    pub(super) fn are_usual(&self) -> bool {
+        self.0.iter().all(|(conv, method)| usual(conv) == *method)
+    }
+
     /// The plan with these convolutions done so.
-    pub(crate) fn applied(&self, plan: &Plan) -> Result<Plan> {
+    pub(super) fn applied(&self, plan: &Plan) -> Result<Plan> {
         plan.by(|op| {
             let chosen = self.0.iter().find(|(conv, _)| *conv == op.conv);
             chosen.map_or(op.method, |&(_, method)| method)
