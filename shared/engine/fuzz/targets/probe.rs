@@ -20,9 +20,14 @@ pub fn options() -> LoadOptions {
 /// Runs the model on zeros, a dynamic dimension taken as 2; models with text or large inputs are left.
 pub fn run(model: &Model) {
     let inputs = model.inputs().iter().map(|input| {
-        let dims = input.shape.iter().map(|&dim| usize::try_from(dim).unwrap_or(2));
+        let dims = input
+            .shape
+            .iter()
+            .map(|&dim| usize::try_from(dim).unwrap_or(2));
         let shape: Vec<usize> = dims.collect();
-        let count = shape.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))?;
+        let count = shape
+            .iter()
+            .try_fold(1_usize, |count, &dim| count.checked_mul(dim))?;
         let size = input.datatype.size().filter(|_| count <= ELEMENTS)?;
         let tensor = Tensor::new(input.datatype, shape, vec![0; count * size].into()).ok()?;
         Some(NamedTensor::new(input.name.as_str(), tensor))
