@@ -3,6 +3,7 @@
 mod aliases;
 mod collect;
 mod foreign;
+mod hints;
 mod once;
 mod publishing;
 mod releases;
@@ -38,6 +39,9 @@ pub async fn run(store: Arc<dyn Store>) {
     trials::a_guarded_canary_goes_on_and_back(&registry).await;
     trials::plans_that_are_refused(&registry).await;
     trials::a_shadow_comes_and_goes(&registry).await;
+    hints::every_move_hints_at_its_targets(&registry).await;
+    hints::an_alias_is_read_whatever_its_hints_are(&registry).await;
+    hints::an_alias_moves_also_where_hints_have_no_room(&registry).await;
     collect::files_that_no_version_names_go(&registry).await;
     collect::old_versions_go_but_for_those_of_aliases(&registry).await;
     collect::collections_race_with_publishers(&registry).await;

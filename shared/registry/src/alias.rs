@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Alias, Error, ErrorKind, Guard, Result, Version};
+use crate::{Alias, Artifact, Error, ErrorKind, Guard, Result, Version};
 
 /// The earlier states that an alias remembers; older ones are dropped.
 pub(crate) const HISTORY_LIMIT: usize = 200;
 
 const TARGET_LIMIT: usize = 16;
+
+/// The artifacts that the hints of an alias may name, all together.
+const HINTED_LIMIT: usize = 128;
 
 /// What an alias stands for now, and stood for before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,13 @@ pub struct AliasRecord {
     /// A version that is asked too, and whose answers nobody gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow>,
+    /// What those versions are made of, where that is known and short; empty: ask their manifests.
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub hints: Vec<Hint>,
     /// What it stood for before, newest first.
     #[serde(default)]
     pub history: Vec<HistoryEntry>,
@@ -47,6 +57,16 @@ pub struct Target {
     /// What a later program wrote here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// The files of a version, so that a host can begin to fetch them while it reads the manifest, which
+/// decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hint {
+    /// The version.
+    pub version: Version,
+    /// Its artifacts, as in its manifest.
+    pub artifacts: Vec<Artifact>,
 }
 
 /// A share of an alias's requests also runs on this version, after the reply.
@@ -147,6 +167,24 @@ pub(crate) fn with_canary(base: &[Target], version: Version, percent: u32) -> Op
         target.weight /= shrink.max(1);
     }
     Some(targets)
+}
+
+/// Hints that can't be read are none: what the alias stands for can be.
+fn readable<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<Hint>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(Vec::deserialize(value).map_or_else(|_| Vec::new(), short))
+}
+
+/// The hints, if they name no more than hosts should keep of each alias.
+pub(crate) fn short(hints: Vec<Hint>) -> Vec<Hint> {
+    let named: usize = hints.iter().map(|hint| hint.artifacts.len()).sum();
+    if named <= HINTED_LIMIT {
+        hints
+    } else {
+        Vec::new()
+    }
 }
 
 fn gcd(a: u32, b: u32) -> u32 {
@@ -280,6 +318,7 @@ mod tests {
                 updated: String::new(),
                 change,
                 shadow: None,
+                hints: Vec::new(),
                 history: history
                     .iter()
                     .map(|&(version, canary)| HistoryEntry {

@@ -7,7 +7,7 @@
 //! ```text
 //! blobs/sha256/<hex>                      content-addressed files
 //! models/<name>/versions/<n>.json         the manifest of version n
-//! models/<name>/aliases/<alias>.json      alias → weighted versions, and its history
+//! models/<name>/aliases/<alias>.json      alias → weighted versions, their files, and its history
 //! numbers/<name>/<n>                      number n is taken, for good
 //! once/<name>/<hex>                       which version an upload has become
 //! metrics/<name>/<alias>/<trial>/<step>/<host>.json   what a host counted of a guarded canary
@@ -26,6 +26,8 @@
 //! - **Aliases move by compare-and-swap**, so that of two at once none is lost unseen, and the
 //!   history names every state the alias was in. They name proven versions only: those whose
 //!   manifest has golden examples.
+//! - **A manifest alone says what a version is.** An alias repeats its targets' artifacts as
+//!   [`Hint`]s, so that a host fetches them beside the manifest; what that doesn't name is dropped.
 //! - **Bytes are checked before anybody uses them.** [`Registry::blob`] refuses what doesn't have
 //!   the digest that the manifest states.
 //!
@@ -47,7 +49,7 @@ mod signature;
 mod timestamp;
 mod trial;
 
-pub use alias::{AliasRecord, Change, HistoryEntry, Shadow, Target};
+pub use alias::{AliasRecord, Change, Hint, HistoryEntry, Shadow, Target};
 pub use digest::Digest;
 pub use draft::Draft;
 pub use error::{Error, ErrorKind, Result};

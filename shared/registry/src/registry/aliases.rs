@@ -6,11 +6,11 @@ use dunlin_storage::{ETag, PutCondition};
 use serde_json::Map;
 
 use super::{Registry, back_off, lost};
-use crate::alias::{HISTORY_LIMIT, Next, check_targets};
+use crate::alias::{HISTORY_LIMIT, Next, check_targets, short};
 use crate::manifest::{read_document, write_document};
 use crate::{
-    Alias, AliasRecord, Change, Error, ErrorKind, HistoryEntry, ModelName, Result, SCHEMA, Shadow,
-    Target, Version, layout, rfc3339,
+    Alias, AliasRecord, Change, Error, ErrorKind, Hint, HistoryEntry, ModelName, Result, SCHEMA,
+    Shadow, Target, Version, layout, rfc3339,
 };
 
 /// How often a move is tried against others that move the same alias.
@@ -154,13 +154,17 @@ impl Registry {
         let before = current
             .as_ref()
             .map_or(&[][..], |(record, _)| &record.targets);
-        for target in &targets {
+        let mut hints = Vec::with_capacity(targets.len());
+        for &Target { version, .. } in &targets {
+            let manifest = self.manifest(name, version).await?;
             // What serves already may stay, however it came there.
-            let stays = serves(before, target.version);
-            if !self.manifest(name, target.version).await?.is_proven() && !stays {
-                return Err(unproven(name, target.version));
+            if !manifest.is_proven() && !serves(before, version) {
+                return Err(unproven(name, version));
             }
+            let artifacts = manifest.artifacts;
+            hints.push(Hint { version, artifacts });
         }
+        let hints = short(hints);
         let updated = rfc3339(SystemTime::now());
         let (record, condition) = match current {
             None => {
@@ -173,6 +177,7 @@ impl Registry {
                     updated,
                     change,
                     shadow: None,
+                    hints,
                     history: Vec::new(),
                     extra,
                 };
@@ -185,6 +190,7 @@ impl Registry {
                     change: std::mem::replace(&mut record.change, change),
                     extra: Map::new(),
                 };
+                record.hints = hints;
                 record.history.insert(0, before);
                 // What answers for good need not be asked a second time.
                 record.shadow = record
@@ -245,11 +251,16 @@ impl Registry {
         &self,
         name: &ModelName,
         alias: &Alias,
-        record: AliasRecord,
+        mut record: AliasRecord,
         condition: PutCondition,
     ) -> Result<Option<AliasRecord>> {
         let key = layout::alias(name, alias)?;
-        let bytes = write_document(key.as_str(), &record)?;
+        let written = write_document(key.as_str(), &record).or_else(|_| {
+            // An alias that is too large with them can do without.
+            record.hints.clear();
+            write_document(key.as_str(), &record)
+        });
+        let bytes = written?;
         match self.store.put(&key, bytes, condition).await {
             Ok(_) => Ok(Some(record)),
             Err(error) if lost(&error) => Ok(None),

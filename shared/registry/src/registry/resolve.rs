@@ -5,14 +5,15 @@ use dunlin_storage::ETag;
 use super::Registry;
 use crate::alias::pick;
 use crate::{
-    Alias, AliasRecord, Error, ErrorKind, Guard, ModelRef, Result, Selector, Shadow, Target,
-    Version,
+    Alias, AliasRecord, Artifact, Error, ErrorKind, Guard, Hint, ModelRef, Result, Selector,
+    Shadow, Target, Version,
 };
 
 /// Where the requests for a reference go now. Keep it for a while, and pick for each request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     targets: Vec<Target>,
+    hints: Vec<Hint>,
     /// The version that is asked too.
     pub shadow: Option<Shadow>,
     /// The version on a guarded trial, and its guard.
@@ -47,6 +48,12 @@ impl Route {
         pick(&self.targets, key).unwrap_or(self.targets[0].version)
     }
 
+    /// What a version is probably made of, if the alias says so; its manifest decides.
+    pub fn hint(&self, version: Version) -> Option<&[Artifact]> {
+        let hint = self.hints.iter().find(|hint| hint.version == version);
+        hint.map(|hint| hint.artifacts.as_slice())
+    }
+
     /// Whether its requests are counted, or run on a second version too.
     pub fn is_watched(&self) -> bool {
         self.shadow.is_some() || self.guarded.is_some()
@@ -55,6 +62,7 @@ impl Route {
     fn one(version: Version) -> Self {
         Self {
             targets: vec![Target::new(version, 1)],
+            hints: Vec::new(),
             shadow: None,
             guarded: None,
             alias: None,
@@ -65,6 +73,7 @@ impl Route {
     fn of_alias((record, etag): (AliasRecord, ETag)) -> Self {
         Self {
             targets: record.targets,
+            hints: record.hints,
             shadow: record.shadow,
             guarded: record.change.canary.zip(record.change.guard),
             alias: Some(record.alias),
