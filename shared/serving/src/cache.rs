@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dunlin_registry::{Manifest, ModelName, Version};
+use dunlin_registry::{Artifact, Manifest, ModelName, Version};
 use tokio::sync::{Semaphore, watch};
 
+use crate::ahead::{Ahead, UntilLoad};
+use crate::artifact::Files;
 use crate::load::{Loaded, Loader};
 use crate::metrics::Metrics;
 use crate::{Error, ErrorKind};
@@ -28,7 +30,7 @@ pub(crate) struct ModelCache {
     metrics: Arc<Metrics>,
     capacity: u64,
     retry: Duration,
-    loads: Semaphore,
+    loads: Arc<Semaphore>,
     slots: Mutex<Slots>,
 }
 
@@ -41,6 +43,8 @@ struct Slots {
 
 #[derive(Debug)]
 enum Slot {
+    /// Its manifest still comes.
+    Ahead(Ahead),
     Loading {
         outcome: watch::Receiver<Option<Outcome>>,
         reserved: u64,
@@ -68,6 +72,7 @@ impl Slots {
     /// Bytes that are held or reserved.
     fn bytes(&self) -> u64 {
         let each = self.by_key.values().map(|slot| match slot {
+            Slot::Ahead(Ahead { bytes, .. }) => *bytes,
             Slot::Loading { reserved, .. } => *reserved,
             Slot::Ready { model, .. } => model.memory_bytes(),
             Slot::Failed { .. } => 0,
@@ -97,6 +102,16 @@ impl Slots {
         }
         evicted
     }
+
+    fn take_ahead(&mut self, key: &Key) -> Option<Ahead> {
+        match self.by_key.remove(key)? {
+            Slot::Ahead(ahead) => Some(ahead),
+            slot => {
+                self.by_key.insert(key.clone(), slot);
+                None
+            }
+        }
+    }
 }
 
 impl ModelCache {
@@ -110,7 +125,7 @@ impl ModelCache {
             .own
             .capacity
             .set(i64::try_from(capacity).unwrap_or(i64::MAX));
-        let (loads, slots) = (Semaphore::new(LOADS), Mutex::default());
+        let (loads, slots) = (Arc::new(Semaphore::new(LOADS)), Mutex::default());
         Self {
             loader,
             metrics,
@@ -144,7 +159,7 @@ impl ModelCache {
     pub(crate) fn state(&self, name: &ModelName, version: Version) -> State {
         match self.lock().by_key.get(&(name.clone(), version)) {
             None => State::Absent,
-            Some(Slot::Loading { .. }) => State::Loading,
+            Some(Slot::Ahead(_) | Slot::Loading { .. }) => State::Loading,
             Some(Slot::Ready { model, .. }) => State::Ready {
                 memory: model.memory_bytes(),
             },
@@ -165,6 +180,42 @@ impl ModelCache {
             .unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "the load was given up")))
     }
 
+    /// Begins to fetch what a version is said to be made of, if nothing is known of it here, and if
+    /// a load could begin now without taking another's room. The load goes on with it; where none
+    /// comes, it ends with what is returned.
+    pub(crate) fn fetch_ahead(
+        self: &Arc<Self>,
+        name: &ModelName,
+        version: Version,
+        artifacts: &[Artifact],
+    ) -> Option<UntilLoad> {
+        let files = Files::of(artifacts).ok()?;
+        let sizes = files.each().map(|file| file.size);
+        let size = sizes.fold(0, u64::saturating_add);
+        let bytes = size.max(Loader::estimate(artifacts));
+        let key = (name.clone(), version);
+        let mut slots = self.lock();
+        if slots.by_key.contains_key(&key) || slots.bytes().saturating_add(bytes) > self.capacity {
+            return None;
+        }
+        let permit = self.loads.clone().try_acquire_owned().ok()?;
+        let ahead = Ahead {
+            fetches: self.loader.fetch_ahead(files),
+            permit,
+            bytes,
+        };
+        slots.by_key.insert(key.clone(), Slot::Ahead(ahead));
+        drop(slots);
+        let cache = self.clone();
+        Some(UntilLoad { cache, key })
+    }
+
+    /// Ends what was begun for a load that has not come.
+    pub(crate) fn end_ahead(&self, key: &Key) {
+        let ahead = self.lock().take_ahead(key);
+        drop(ahead);
+    }
+
     /// Begins a load, if there is none going on and none needed.
     pub(crate) fn begin(self: &Arc<Self>, manifest: &Arc<Manifest>) -> Begun {
         let key = (manifest.name.clone(), manifest.version);
@@ -180,14 +231,15 @@ impl ModelCache {
             Some(Slot::Failed { error, until }) if Instant::now() < *until => {
                 return Begun::Done(Err(error.clone()));
             }
-            Some(Slot::Failed { .. }) | None => {}
+            Some(Slot::Ahead(_) | Slot::Failed { .. }) | None => {}
         }
         let (sender, outcome) = watch::channel(None);
+        let ahead = slots.take_ahead(&key);
         slots.by_key.insert(
             key,
             Slot::Loading {
                 outcome: outcome.clone(),
-                reserved: 0,
+                reserved: ahead.as_ref().map_or(0, |ahead| ahead.bytes),
             },
         );
         drop(slots);
@@ -196,7 +248,7 @@ impl ModelCache {
             // A task of its own, so that a panic in it ends the load and not the waiting.
             let work = tokio::spawn({
                 let (cache, manifest) = (cache.clone(), manifest.clone());
-                async move { cache.admit_and_load(&manifest).await }
+                async move { cache.admit_and_load(&manifest, ahead).await }
             });
             let loaded = work.await.unwrap_or_else(|error| {
                 Err(Error::new(
@@ -213,16 +265,25 @@ impl ModelCache {
     /// Whether a model can be loaded without taking another's room.
     pub(crate) fn has_room(&self, manifest: &Manifest) -> bool {
         let held = self.lock().bytes();
-        held.saturating_add(Loader::estimate(manifest)) <= self.capacity
+        held.saturating_add(Loader::estimate(&manifest.artifacts)) <= self.capacity
     }
 
-    async fn admit_and_load(&self, manifest: &Arc<Manifest>) -> Result<Loaded, Error> {
-        let _permit = self
-            .loads
-            .acquire()
-            .await
-            .map_err(|_| Error::new(ErrorKind::Internal, "loads are closed"))?;
-        let estimate = Loader::estimate(manifest);
+    async fn admit_and_load(
+        &self,
+        manifest: &Arc<Manifest>,
+        ahead: Option<Ahead>,
+    ) -> Result<Loaded, Error> {
+        let (fetches, permit) = ahead.map(|ahead| (ahead.fetches, ahead.permit)).unzip();
+        let _permit = match permit {
+            Some(permit) => permit,
+            None => self
+                .loads
+                .clone()
+                .acquire_owned()
+                .await
+                .map_err(|_| Error::new(ErrorKind::Internal, "loads are closed"))?,
+        };
+        let estimate = Loader::estimate(&manifest.artifacts);
         self.fits(manifest, estimate)?;
         let key = (manifest.name.clone(), manifest.version);
         let evicted = {
@@ -233,7 +294,8 @@ impl ModelCache {
             slots.make_room(self.capacity, Some(&key))
         };
         self.drop_evicted(evicted).await;
-        self.loader.load(manifest.clone()).await
+        let fetches = fetches.unwrap_or_default();
+        self.loader.load(manifest.clone(), fetches).await
     }
 
     fn fits(&self, manifest: &Manifest, bytes: u64) -> Result<(), Error> {

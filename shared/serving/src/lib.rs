@@ -43,6 +43,7 @@
 
 mod admission;
 mod after;
+mod ahead;
 mod artifact;
 mod ask;
 pub mod batch;

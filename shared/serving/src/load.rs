@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dunlin_engine::{Model, OnnxSource};
 use dunlin_protocol::{Datatype, NamedTensor, Tensor, TensorMetadata};
-use dunlin_registry::examples::{ExampleLimits, ExamplePack, FORMAT};
-use dunlin_registry::{Artifact, Manifest, Registry, Role};
+use dunlin_registry::examples::{ExampleLimits, ExamplePack};
+use dunlin_registry::{Artifact, Manifest, Registry};
 use dunlin_telemetry::{Phase, Phases};
-use dunlin_transforms::{Files, Pipeline, Spec, Tokenizer, parse_labels};
+use dunlin_transforms::{self as transforms, Pipeline, Spec, Tokenizer, parse_labels};
 use prometheus::IntGauge;
 use tokio::runtime::Handle;
 
 use crate::admission::Workers;
-use crate::artifact;
+use crate::ahead::Fetches;
+use crate::artifact::{self, Files};
 use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::pace::Pace;
@@ -122,8 +123,8 @@ impl Loader {
     }
 
     /// What a load will hold, before it is known: what the publisher measured, else by size.
-    pub(crate) fn estimate(manifest: &Manifest) -> u64 {
-        let Ok(model) = artifact::runnable(manifest) else {
+    pub(crate) fn estimate(artifacts: &[Artifact]) -> u64 {
+        let Ok(model) = artifact::runnable(artifacts) else {
             return 0;
         };
         model
@@ -132,13 +133,22 @@ impl Loader {
             .unwrap_or(model.size.saturating_mul(2))
     }
 
+    /// Begins to fetch files before it is sure that a manifest names them.
+    pub(crate) fn fetch_ahead(&self, files: Files<'_>) -> Fetches {
+        Fetches::begin(&self.registry, files)
+    }
+
     /// Loads a version. The heavy part runs where it may block: on a worker that is free, so that the first request
     /// finds the memory that warming has taken, else on a thread of its own.
-    pub(crate) async fn load(self: &Arc<Self>, manifest: Arc<Manifest>) -> Result<Loaded, Error> {
+    pub(crate) async fn load(
+        self: &Arc<Self>,
+        manifest: Arc<Manifest>,
+        ahead: Fetches,
+    ) -> Result<Loaded, Error> {
         let name = manifest.name.clone();
         let mut phases = Phases::new();
         let fetching = Phases::start(Phase::Fetch);
-        let parts = self.fetch(&manifest).await.map_err(|error| {
+        let parts = self.fetch(&manifest, ahead).await.map_err(|error| {
             Error::unusable(
                 format_args!("cannot load version {}", manifest.version),
                 error,
@@ -166,23 +176,28 @@ impl Loader {
             .map_err(|error| error.of_model(name.as_str()))
     }
 
-    async fn fetch(&self, manifest: &Manifest) -> Result<Parts, Error> {
-        let get = |artifact: Option<&Artifact>| {
+    async fn fetch(&self, manifest: &Manifest, mut ahead: Fetches) -> Result<Parts, Error> {
+        let files = Files::of(&manifest.artifacts)?;
+        artifact::explain(manifest, files.graph);
+        let mut get = |artifact: Option<&Artifact>| {
             let artifact = artifact.cloned();
+            let fetch = artifact.as_ref().map(|artifact| ahead.take(artifact));
             async move {
-                match artifact {
-                    Some(artifact) => self.registry.blob(&artifact, None).await.map(Some),
-                    None => Ok(None),
+                let (Some(artifact), Some(mut fetch)) = (artifact, fetch) else {
+                    return Ok(None);
+                };
+                if let Some(Ok(Some(bytes))) = fetch.join_next().await {
+                    return Ok(Some(bytes));
                 }
+                self.registry.blob(&artifact, None).await.map(Some)
             }
         };
-        let labels = manifest.artifact(&Role::Labels, "text");
-        let tokenizer = manifest.artifact(&Role::Tokenizer, "json");
-        let examples = manifest.artifact(&Role::Examples, FORMAT);
-        let graph = artifact::runnable(manifest)?;
-        artifact::explain(manifest, graph);
+        let (graph, labels) = (get(Some(files.graph)), get(files.labels));
+        let (tokenizer, examples) = (get(files.tokenizer), get(files.examples));
+        // What the manifest does not name is not waited for.
+        drop(ahead);
         let (graph, labels, tokenizer, examples) =
-            futures_util::try_join!(get(Some(graph)), get(labels), get(tokenizer), get(examples))?;
+            futures_util::try_join!(graph, labels, tokenizer, examples)?;
         Ok(Parts {
             graph: graph.unwrap_or_default(),
             labels,
@@ -207,7 +222,7 @@ impl Loader {
         let loading = Phases::start(Phase::Load);
         let labels = parts.labels.as_deref().map(parse_labels).transpose()?;
         let tokenizer = parts.tokenizer.as_deref().map(Tokenizer::parse);
-        let files = Files {
+        let files = transforms::Files {
             labels: labels.unwrap_or_default(),
             tokenizer: tokenizer.transpose()?,
         };
@@ -245,7 +260,10 @@ impl Loader {
         if !dunlin_engine::is_plan(&graph) {
             return Ok(Model::load(name, graph, options)?);
         }
-        let (registry, onnx) = (self.registry.clone(), artifact::onnx(manifest)?.clone());
+        let (registry, onnx) = (
+            self.registry.clone(),
+            artifact::onnx(&manifest.artifacts)?.clone(),
+        );
         // Most runs are on threads of our own; a short one may be on a thread of the runtime.
         let source: OnnxSource = Box::new(move || {
             let blob = || runtime.block_on(registry.blob(&onnx, None));

@@ -44,13 +44,17 @@ impl Models {
         call: &mut Call,
     ) -> Result<Arc<Loaded>, Error> {
         let resolving = Phases::start(Phase::Resolve);
-        let (version, watched) = self.resolver.pick(reference, call.key()).await?;
-        call.watched = watched.map(|route| (route, version));
+        let (version, route) = self.resolver.pick(reference, call.key()).await?;
+        let watched = route.as_ref().filter(|route| route.is_watched());
+        call.watched = watched.map(|route| (route.clone(), version));
         if let Some(loaded) = self.cache.get(&reference.name, version) {
             resolving.stop(&mut call.phases);
             self.note(reference, version);
             return Ok(loaded);
         }
+        let ahead = |hint| self.cache.fetch_ahead(&reference.name, version, hint);
+        // Until the load has taken it over, or none comes.
+        let _ahead = route.as_ref().and_then(|route| ahead(route.hint(version)?));
         let manifest = self.resolver.manifest(&reference.name, version).await?;
         resolving.stop(&mut call.phases);
         let previous = self.previous(reference, version);

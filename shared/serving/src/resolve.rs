@@ -40,7 +40,7 @@ impl Resolver {
         Ok(self.pick(reference, key).await?.0)
     }
 
-    /// The same, with the route where its requests are watched.
+    /// The same, with the route that has picked it, if one has.
     pub(crate) async fn pick(
         self: &Arc<Self>,
         reference: &ModelRef,
@@ -73,7 +73,7 @@ impl Resolver {
             });
         }
         let version = route.pick(key);
-        Ok((version, route.is_watched().then_some(route)))
+        Ok((version, Some(route)))
     }
 
     /// A manifest that was read at any time: it never changes.

@@ -36,7 +36,7 @@ pub(crate) async fn runnable(model: &str, context: &Context) -> Result<Runnable,
         return Ok(Runnable { name, bytes, onnx });
     }
     let (registry, manifest) = published(model, context).await?;
-    let artifact = dunlin_serving::runnable(&manifest)?;
+    let artifact = dunlin_serving::runnable(&manifest.artifacts)?;
     let bytes = fetch(&registry, &manifest, artifact, context).await?;
     let onnx = onnx_of(&manifest)?.clone();
     let runtime = tokio::runtime::Handle::current();

@@ -200,7 +200,7 @@ async fn a_blob_with_a_wrong_digest_is_never_served() {
         .manifest(&name("digits"), Version::FIRST)
         .await
         .expect("it is there");
-    let digest = dunlin_serving::runnable(&manifest)
+    let digest = dunlin_serving::runnable(&manifest.artifacts)
         .expect("a graph")
         .digest
         .to_string();
@@ -225,7 +225,7 @@ async fn a_shape_that_was_not_compiled_is_answered_from_the_onnx_file() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
     let manifest = served.publish_from(path, "rows").await;
     let format = |loaded: &Artifact| loaded.format.clone();
-    let loaded = dunlin_serving::runnable(&manifest).expect("a graph");
+    let loaded = dunlin_serving::runnable(&manifest.artifacts).expect("a graph");
     assert_eq!(format(loaded), dunlin_engine::PLAN_FORMAT);
     let body = |rows: usize| {
         let data: Vec<usize> = (0..rows * 8).collect();
