@@ -81,7 +81,7 @@ class Model:
         self.object = f"{os.environ['DUNLIN_TEST_S3_ENDPOINT']}/{os.environ['DUNLIN_TEST_S3_BUCKET']}/{self.key}"
         subprocess.run([*self.curl(), "--upload-file", self.folder / "model.onnx", self.object], check=True)
         push = [given.dunlin, "--quiet", "push", self.folder / "model.onnx", "--name", name, "--store", given.store]
-        push += ["--example", self.folder / "inputs.npz"]
+        push += ["--example", self.folder / "inputs.npz", "--alias", "production"]
         subprocess.run(push, check=True, stdout=subprocess.DEVNULL, env=environment())
 
     def curl(self):
