@@ -315,9 +315,10 @@ fn a_guarded_release_goes_on_or_back_by_itself() {
         let started = Instant::now();
         loop {
             let told = dunlin.run(&["shadow", "digits", "--json"], OK).json();
-            let worst = &told["differences"][0];
-            if worst["first"]["version"] == 2 {
-                assert_eq!(worst["second"]["answer"]["predictions"][0]["label"], "2");
+            // Versions 1 and 2 answer alike: of the differences as bad, some may be of 1, which went on while 3 was loaded.
+            let differences = told["differences"].as_array().expect("a list");
+            if let Some(of_2) = differences.iter().find(|one| one["first"]["version"] == 2) {
+                assert_eq!(of_2["second"]["answer"]["predictions"][0]["label"], "2");
                 break;
             }
             assert!(started.elapsed() < Duration::from_mins(1), "{told}");
