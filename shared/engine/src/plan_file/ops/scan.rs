@@ -1,7 +1,7 @@
 //! Loops over the steps of a sequence: recurrent layers, and what tract makes of them.
 
 use serde::{Deserialize, Serialize};
-use tract_onnx::prelude::{SpecialOps, TDim, TypedFact, TypedModel, TypedOp};
+use tract_onnx::prelude::{Datum, SpecialOps, TDim, TypedFact, TypedModel, TypedOp};
 use tract_onnx::tract_core::internal::Op;
 use tract_onnx::tract_core::ops::gru_cell::GruEpilogue;
 use tract_onnx::tract_core::ops::gru_seq::GruSeq;
@@ -108,8 +108,14 @@ impl Scan {
     ) -> Result<Box<dyn TypedOp>> {
         match self {
             Self::GruLayer(layer) => layer.build(facts),
-            Self::Lstm { hidden } => Ok(Box::new(LstmEpilogue { hidden: *hidden })),
-            Self::Gru { hidden } => Ok(Box::new(GruEpilogue { hidden: *hidden })),
+            Self::Lstm { hidden } => {
+                one_datatype(facts)?;
+                Ok(Box::new(LstmEpilogue { hidden: *hidden }))
+            }
+            Self::Gru { hidden } => {
+                one_datatype(facts)?;
+                Ok(Box::new(GruEpilogue { hidden: *hidden }))
+            }
             Self::Loop {
                 skip,
                 reset_every_turn,
@@ -118,11 +124,10 @@ impl Scan {
                 outputs,
             } => {
                 let body = graph::read(body, constants, &Limits::default())?;
-                let scans = inputs.iter().any(|input| matches!(input, Input::Scan(..)));
-                let fits = inputs.len() == body.inputs.len() && outputs.len() == body.outputs.len();
-                if !fits || !scans {
+                // Between two calls tract would keep a place that no plan states.
+                if *skip != 0 || fit(&body, inputs, outputs, facts).is_none() {
                     return Err(Error::invalid_model(
-                        "no sound plan: a loop that scans nothing",
+                        "no sound plan: a loop whose body doesn't fit what it is given",
                     ));
                 }
                 let scan = TractScan {
@@ -138,6 +143,63 @@ impl Scan {
             }
         }
     }
+}
+
+/// Whether the body of a loop takes what each step is given and gives what is put together, as tract believes without
+/// a look: it copies steps by what the facts say.
+fn fit(
+    body: &TypedModel,
+    inputs: &[Input],
+    outputs: &[Output],
+    facts: &[&TypedFact],
+) -> Option<()> {
+    let sure = |holds: bool| holds.then_some(());
+    let form = |fact: &TypedFact| Some((fact.datum_type, fact.shape.as_concrete()?.to_vec()));
+    sure(inputs.len() == body.inputs.len() && outputs.len() == body.outputs.len())?;
+    sure(inputs.len() == facts.len())?;
+    let (mut steps, mut states) = (None, Vec::new());
+    for (at, (input, fact)) in inputs.iter().zip(facts).enumerate() {
+        let (datatype, mut shape) = form(fact)?;
+        if let Input::Scan(axis, chunk) = *input {
+            let (dim, chunk) = (shape.get_mut(axis)?, chunk.unsigned_abs());
+            sure(dim.checked_rem(chunk)? == 0)?;
+            sure(*steps.get_or_insert(*dim / chunk) == *dim / chunk)?;
+            *dim = chunk;
+        }
+        let taken = form(body.input_fact(at).ok()?)?;
+        sure(taken == (datatype, shape))?;
+        if matches!(input, Input::State) {
+            states.push(taken);
+        }
+    }
+    let (steps, mut states) = (steps?, states.into_iter());
+    let mut slots = Vec::new();
+    for (at, output) in outputs.iter().enumerate() {
+        let given = form(body.output_fact(at).ok()?)?;
+        if let Some((slot, axis, chunk)) = output.scan {
+            let dim = *given.1.get(axis)?;
+            // Backward, tract puts steps of one element together.
+            sure(chunk.unsigned_abs() == dim && (chunk > 0 || dim == 1))?;
+            let whole = i64::try_from(dim.checked_mul(steps)?).ok()?;
+            sure(output.full_dim.is_none_or(|full| full == whole))?;
+            slots.push(slot);
+        }
+        slots.extend(output.last_value_slot);
+        if output.state {
+            sure(states.next()? == given)?;
+        }
+    }
+    slots.sort_unstable();
+    sure(states.next().is_none() && slots.iter().copied().eq(0..slots.len()))
+}
+
+/// tract takes the inputs of a cell for numbers of one datatype.
+fn one_datatype(facts: &[&TypedFact]) -> Result<()> {
+    let same = facts
+        .windows(2)
+        .all(|pair| pair[0].datum_type == pair[1].datum_type);
+    same.then_some(())
+        .ok_or_else(|| Error::invalid_model("no sound plan: a recurrent cell on several datatypes"))
 }
 
 impl GruLayer {
@@ -164,12 +226,26 @@ impl GruLayer {
             projected: self.projected,
             packed_r: None,
         };
+        let slot = if self.projected { 1 } else { 2 };
+        // Of another shape, the packed weights would end before tract's product does.
+        let fits = facts.get(slot).is_some_and(|weights| {
+            let shape = [self.hidden.saturating_mul(3), self.hidden];
+            weights.shape.as_concrete() == Some(&shape[..])
+        });
+        if !fits
+            || facts
+                .iter()
+                .any(|fact| fact.datum_type != f32::datum_type())
+        {
+            return Err(Error::invalid_model(
+                "no sound plan: a GRU on inputs that don't fit it",
+            ));
+        }
         if !self.packed {
             return Ok(Box::new(layer));
         }
         let mut scratch = TypedModel::default();
         let mut inputs = sources(&mut scratch, facts)?;
-        let slot = if self.projected { 1 } else { 2 };
         let weights = facts.get(slot).and_then(|fact| fact.konst.clone());
         let weights = weights
             .ok_or_else(|| Error::invalid_model("no sound plan: a GRU without its weights"))?;
