@@ -5,6 +5,7 @@
 
 mod cases;
 #[path = "../fuzz/targets/probe.rs"]
+#[allow(unreachable_pub)]
 mod probe;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +21,7 @@ const HANG: Duration = Duration::from_mins(1);
 
 #[test]
 fn damaged_onnx_files_do_no_harm() {
-    mutate(&onnx_files(), |onnx| {
+    mutate("onnx", &onnx_files(), |onnx| {
         let _ = inspect("damaged", &onnx, &probe::options().limits);
         if let Ok(model) = Model::load("damaged", onnx, &probe::options()) {
             probe::run(&model);
@@ -36,7 +37,7 @@ fn damaged_plans_do_no_harm() {
         // Some cases have no plan.
         Some((name, model.compile().ok()?))
     });
-    mutate(&plans.collect::<Vec<_>>(), |plan| {
+    mutate("plan", &plans.collect::<Vec<_>>(), |plan| {
         if let Ok(model) = Model::load_plan("damaged", &plan, None, &probe::options()) {
             probe::run(&model);
         }
@@ -52,30 +53,31 @@ fn onnx_files() -> Vec<(String, Bytes)> {
 }
 
 /// Gives `decode` one damaged file after the other, for the time that is set.
-fn mutate(files: &[(String, Bytes)], decode: impl Fn(Bytes)) {
+fn mutate(decoder: &str, files: &[(String, Bytes)], decode: impl Fn(Bytes)) {
     assert!(files.len() > 50, "only {} files to damage", files.len());
     let time = Duration::from_secs(variable("DUNLIN_FUZZ_SECONDS").unwrap_or(5));
     let seed = variable("DUNLIN_FUZZ_SEED").unwrap_or(0);
     let mut random = Rng::with_seed(seed);
     let begun = Instant::now();
     let mut count = 0_u64;
+    // What ends the process leaves its file behind.
+    let place = std::env::temp_dir().join(format!("dunlin-{decoder}-{}", std::process::id()));
     while count == 0 || begun.elapsed() < time {
         let (name, whole) = &files[random.usize(..files.len())];
         let (_, other) = &files[random.usize(..files.len())];
         let damaged = Bytes::from(damage(whole, other, &mut random));
+        std::fs::write(&place, &damaged).expect("a temporary file");
         let started = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| decode(damaged.clone())));
+        let outcome = catch_unwind(AssertUnwindSafe(|| decode(damaged)));
         let taken = started.elapsed();
-        if outcome.is_err() || taken > HANG {
-            let path = std::env::temp_dir().join(format!("{name}.damaged"));
-            std::fs::write(&path, &damaged).expect("a temporary file");
-            panic!(
-                "file {count} of seed {seed}, {name} damaged, {taken:?}: {}",
-                path.display()
-            );
-        }
+        assert!(
+            outcome.is_ok() && taken < HANG,
+            "file {count} of seed {seed}, {name} damaged, {taken:?}: {}",
+            place.display()
+        );
         count += 1;
     }
+    std::fs::remove_file(place).expect("it is there");
     println!("{count} damaged files of seed {seed}");
 }
 

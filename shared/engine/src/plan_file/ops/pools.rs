@@ -192,6 +192,14 @@ impl Pooling {
                 "no sound plan: a window of another rank",
             ));
         }
+        let shape = input.shape.as_concrete().unwrap_or(&[]);
+        let shape = spec.data_format.shape(shape).map_err(refused)?;
+        // tract walks through the channels of the input, and makes room for those of the output.
+        if [spec.input_channels, spec.output_channels] != [*shape.c(); 2] {
+            return Err(Error::invalid_model(
+                "no sound plan: a window on other channels than its input has",
+            ));
+        }
         Ok(spec)
     }
 }

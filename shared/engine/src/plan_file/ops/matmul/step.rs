@@ -102,6 +102,13 @@ pub(super) struct Place<'a> {
     pub(super) n_axis: Option<usize>,
 }
 
+impl Place<'_> {
+    /// Whether an axis of the result counts products.
+    fn is_batch(&self, axis: usize) -> bool {
+        ![self.m_axis, self.n_axis].contains(&Some(axis))
+    }
+}
+
 impl Step {
     pub(super) fn of(step: &ProtoFusedSpec, constants: &mut Writer) -> Option<Self> {
         Some(match step {
@@ -167,7 +174,7 @@ impl Step {
                 result < place.result.shape.len()
                     && own < rank
                     // Products begin at 0 of their own two axes.
-                    && ([place.m_axis, place.n_axis].contains(&Some(result))
+                    && (!place.is_batch(result)
                         || place.facts[input].shape[own] == place.result.shape[result].to_dim())
             })
         };
@@ -203,15 +210,26 @@ impl Step {
                     && size(*column).is_some_and(|size| size >= place.n),
             ),
             Self::Add(stored, input, along) => {
-                let same = size(*input)
-                    .is_some_and(|size| size == place.result.shape.iter().product::<usize>());
-                holds(same && in_result(along, *input) && stored.fits(place))
+                holds(size(*input).is_some() && in_result(along, *input))?;
+                let shape = place.facts[*input].shape.as_concrete().unwrap_or(&[]);
+                let batch = along.iter().filter(|(result, _)| place.is_batch(*result));
+                let batch: Vec<usize> = batch.map(|&(_, own)| own).collect();
+                let item = place.facts[*input].datum_type.size_of();
+                let mut kernels = place.kernels.iter();
+                holds(kernels.all(|kernel| stored.fits(place, &**kernel, shape, &batch, item)))
             }
             Self::Scale { .. } => Ok(()),
-            Self::Store(stored) => holds(
-                stored.len() == place.kernels.len()
-                    && stored.iter().all(|stored| stored.fits(place)),
-            ),
+            Self::Store(stored) => {
+                holds(stored.len() == place.kernels.len())?;
+                let shape = &place.result.shape;
+                let axes = 0..shape.len();
+                let batch: Vec<usize> = axes.filter(|axis| place.is_batch(*axis)).collect();
+                let item = place.result.datatype.build().size_of();
+                let mut each = stored.iter().zip(place.kernels);
+                holds(
+                    each.all(|(stored, kernel)| stored.fits(place, &**kernel, shape, &batch, item)),
+                )
+            }
         }
     }
 
@@ -450,21 +468,37 @@ impl Stored {
         }
     }
 
-    /// Whether all of it lies in the result.
-    fn fits(self, place: &Place<'_>) -> bool {
-        let shape = &place.result.shape;
+    /// Whether all tiles of a kernel lie in a tensor of this shape, whose products begin at their place along the axes
+    /// of the `batch`.
+    fn fits(
+        self,
+        place: &Place<'_>,
+        kernel: &dyn MatMatMul,
+        shape: &[usize],
+        batch: &[usize],
+        item: usize,
+    ) -> bool {
+        let (Self::View { mr, nr, .. } | Self::Strides { mr, nr, .. }) = self;
+        if [mr, nr] != [kernel.mr(), kernel.nr()] {
+            return false;
+        }
         match self {
             Self::View { m_axis, n_axis, .. } => {
-                let known = |axis: Option<usize>| axis.is_none_or(|axis| axis < shape.len());
-                known(m_axis) && known(n_axis)
+                let along = |axis: Option<usize>, size| match axis {
+                    Some(axis) => {
+                        shape.get(axis).is_some_and(|&dim| dim >= size) && !batch.contains(&axis)
+                    }
+                    None => size == 1,
+                };
+                along(m_axis, place.m)
+                    && along(n_axis, place.n)
+                    && (m_axis.is_none() || m_axis != n_axis)
             }
             Self::Strides { row, column, .. } => {
-                let item = place.result.datatype.build().size_of();
-                // The products of a batch begin at their place along every other axis.
                 let mut stride = item;
                 let mut last = 0_usize;
                 for (axis, &dim) in shape.iter().enumerate().rev() {
-                    if ![place.m_axis, place.n_axis].contains(&Some(axis)) {
+                    if batch.contains(&axis) {
                         last = last.saturating_add(stride.saturating_mul(dim.saturating_sub(1)));
                     }
                     stride = stride.saturating_mul(dim);
