@@ -112,16 +112,20 @@ fn parse<'a, const D: usize>(name: &str, file: &'a [u8]) -> Result<([usize; D], 
     Ok((shape, &file[header..]))
 }
 
-/// Pixels as a file that serving takes.
+/// Pixels as a file that serving takes; not compressed, since each is read once an epoch, and few are stored.
 pub(super) fn png(
     pixels: &[u8],
     [height, width]: [usize; 2],
     color: ExtendedColorType,
 ) -> Result<Bytes> {
     let mut file = Vec::new();
-    PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::NoFilter)
-        .write_image(pixels, width as u32, height as u32, color)
-        .map_err(|error| Error::data("pixels that are no picture").because(error))?;
+    PngEncoder::new_with_quality(
+        &mut file,
+        CompressionType::Uncompressed,
+        FilterType::NoFilter,
+    )
+    .write_image(pixels, width as u32, height as u32, color)
+    .map_err(|error| Error::data("pixels that are no picture").because(error))?;
     Ok(file.into())
 }
 
