@@ -1,7 +1,7 @@
-//! Both decoders on the cases and their plans, damaged at random for a while: what `fuzz/` does on every run of the
-//! tests, without instrumentation. The engine catches its own panics, so what fails here would reach a caller.
+//! Both decoders on the cases and their plans, damaged at random: what `fuzz/` does, on every run of the tests and
+//! without instrumentation. The engine catches its own panics, so what fails here would reach a caller.
 //!
-//! `DUNLIN_FUZZ_SECONDS` sets how long (5), `DUNLIN_FUZZ_SEED` which damage.
+//! `DUNLIN_FUZZ_FILES` sets how many (2,000), `DUNLIN_FUZZ_SEED` which damage.
 
 mod cases;
 #[path = "../fuzz/targets/probe.rs"]
@@ -52,17 +52,15 @@ fn onnx_files() -> Vec<(String, Bytes)> {
     cases::names().into_iter().map(file).collect()
 }
 
-/// Gives `decode` one damaged file after the other, for the time that is set.
+/// Gives `decode` one damaged file after the other.
 fn mutate(decoder: &str, files: &[(String, Bytes)], decode: impl Fn(Bytes)) {
     assert!(files.len() > 50, "only {} files to damage", files.len());
-    let time = Duration::from_secs(variable("DUNLIN_FUZZ_SECONDS").unwrap_or(5));
+    let count: u64 = variable("DUNLIN_FUZZ_FILES").unwrap_or(2000);
     let seed = variable("DUNLIN_FUZZ_SEED").unwrap_or(0);
     let mut random = Rng::with_seed(seed);
-    let begun = Instant::now();
-    let mut count = 0_u64;
     // What ends the process leaves its file behind.
     let place = std::env::temp_dir().join(format!("dunlin-{decoder}-{}", std::process::id()));
-    while count == 0 || begun.elapsed() < time {
+    for number in 0..count {
         let (name, whole) = &files[random.usize(..files.len())];
         let (_, other) = &files[random.usize(..files.len())];
         let damaged = Bytes::from(damage(whole, other, &mut random));
@@ -72,13 +70,11 @@ fn mutate(decoder: &str, files: &[(String, Bytes)], decode: impl Fn(Bytes)) {
         let taken = started.elapsed();
         assert!(
             outcome.is_ok() && taken < HANG,
-            "file {count} of seed {seed}, {name} damaged, {taken:?}: {}",
+            "file {number} of seed {seed}, {name} damaged, {taken:?}: {}",
             place.display()
         );
-        count += 1;
     }
     std::fs::remove_file(place).expect("it is there");
-    println!("{count} damaged files of seed {seed}");
 }
 
 /// One to four changes of the kinds that find most: bits, bytes at their bounds, lengths, parts of other files.
@@ -90,7 +86,7 @@ fn damage(whole: &[u8], other: &[u8], random: &mut Rng) -> Vec<u8> {
         match random.u8(..6) {
             0 if at < bytes.len() => bytes[at] ^= 1 << random.u8(..8),
             1 if at < bytes.len() => {
-                bytes[at] = *random.choice(&[0, 1, 0x7f, 0x80, 0xff]).expect("a byte")
+                bytes[at] = *random.choice(&[0, 1, 0x7f, 0x80, 0xff]).expect("a byte");
             }
             2 => bytes.truncate(at),
             3 => drop(bytes.drain(at..end)),

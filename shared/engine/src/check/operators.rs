@@ -1,4 +1,4 @@
-//! Operators: those the engine lacks, and those that tract would take and compute wrongly.
+//! Operators: those the engine lacks, and those that tract would take and compute wrongly, or without end.
 
 use tract_onnx::pb;
 
@@ -68,12 +68,24 @@ fn missing(node: &pb::NodeProto) -> Option<Error> {
     )
 }
 
-/// An operator that tract would take, and compute wrongly without a word.
+/// An operator that tract would take, and compute wrongly without a word, or without end.
 fn wrong(node: &pb::NodeProto) -> Option<Error> {
     match node.op_type.as_str() {
         "LSTM" | "GRU" | "RNN" => recurrent(node),
+        "Transpose" => transpose(node),
         _ => None,
     }
+}
+
+/// Where an axis stands twice, tract looks for the way from one order to the other without end.
+fn transpose(node: &pb::NodeProto) -> Option<Error> {
+    let mut axes = attribute(node, "perm")?.ints.clone();
+    axes.sort_unstable();
+    let each_once = axes.iter().copied().eq(0..axes.len() as i64);
+    (!each_once).then(|| {
+        Error::invalid_model("perm names not each axis once")
+            .with_cure("export the model again: the file is damaged")
+    })
 }
 
 /// The attributes of a recurrent node that tract ignores.
