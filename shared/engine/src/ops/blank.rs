@@ -6,6 +6,7 @@ use tract_onnx::prelude::{Datum, Tensor, TractResult};
 use tract_onnx::tract_core::internal::ensure;
 
 use super::in_place::InPlace;
+use super::pages;
 
 /// A tensor whose numbers the caller is about to write, every one.
 pub(super) fn blank(shape: &[usize]) -> TractResult<Tensor> {
@@ -16,7 +17,10 @@ pub(super) fn blank(shape: &[usize]) -> TractResult<Tensor> {
 #[allow(unsafe_code)]
 pub(super) fn blank_of<T: Datum + bytemuck::AnyBitPattern>(shape: &[usize]) -> TractResult<Tensor> {
     // SAFETY: kernels write each number of their output and read none of it before; any bit pattern is a number.
-    unsafe { Tensor::uninitialized::<T>(shape) }
+    let tensor = unsafe { Tensor::uninitialized::<T>(shape) }?;
+    let bytes = tensor.try_as_plain_ram()?.as_bytes();
+    pages::huge(bytes.as_ptr(), bytes.len());
+    Ok(tensor)
 }
 
 /// The numbers of a tensor, wherever they lie.

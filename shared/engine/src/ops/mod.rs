@@ -27,6 +27,7 @@ mod matrix_product;
 mod only_if;
 pub(crate) mod onnx;
 mod pack;
+mod pages;
 mod parts;
 mod planes;
 mod pooling;
