@@ -1,20 +1,18 @@
 //! `--precision`: what is asked for, and the table that was chosen from.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 use dunlin_publishing::{Choice, Evaluation, Trial, WeighOptions};
 
 use crate::exit::Failure;
-use crate::output;
 
 /// Which precision a model is compiled and published at.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PrecisionArgs {
     /// `f16` and `int8` store and compute weights in fewer bits; `auto` takes the fastest that answers as well
     /// [default: as model.toml says, else source]
-    #[arg(long, value_name = "source|f16|int8|auto", value_parser = choice, verbatim_doc_comment)]
+    #[arg(long, value_name = Choice::NAMES, verbatim_doc_comment)]
     precision: Option<Choice>,
     /// Compare precisions on these inputs: files, in folders that are named like their labels if they have any
     /// [default: the examples]
@@ -37,10 +35,6 @@ impl PrecisionArgs {
     }
 }
 
-fn choice(text: &str) -> Result<Choice, String> {
-    text.parse()
-}
-
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
     if (0.0..=1.0).contains(&share) {
@@ -50,38 +44,10 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// One row a precision; nothing where only one was wanted.
+/// The table and an empty line; nothing where only one precision was wanted.
 pub(crate) fn table(trials: &[Trial]) -> String {
-    let mut text = String::new();
-    let Some(source) = trials.first() else {
-        return text;
-    };
-    let judged = if source.accuracy.is_some() {
-        "accuracy"
-    } else {
-        "agreement"
-    };
-    let _ = writeln!(
-        text,
-        "{:<10} {:>10} {:>10} {:>10} {:>10} {:>12}  ",
-        "precision", "size MB", "load ms", "run ms", judged, "difference"
-    );
-    for trial in trials {
-        let measured = &trial.measured;
-        let megabytes = trial.size.map_or(f64::NAN, |bytes| bytes as f64 / 1e6);
-        let good = trial.accuracy.or(trial.agreement);
-        let _ = writeln!(
-            text,
-            "{:<10} {:>10.2} {:>10.2} {:>10.2} {:>10.4} {:>12.1e}  {}",
-            trial.precision,
-            megabytes,
-            measured.load_ms.unwrap_or(f64::NAN),
-            measured.latency_ms.unwrap_or(f64::NAN),
-            good.unwrap_or(f64::NAN),
-            measured.max_difference.unwrap_or(f64::NAN),
-            output::printable(&trial.fate.to_string()),
-        );
+    if trials.is_empty() {
+        return String::new();
     }
-    let _ = writeln!(text, "compared on {} inputs\n", source.inputs);
-    text
+    Trial::table(trials) + "\n"
 }

@@ -73,7 +73,7 @@ pub struct Cli {
     /// [default: source]
     #[arg(
         long,
-        value_name = "source|f16|int8|auto",
+        value_name = Choice::NAMES,
         requires = "publish",
         verbatim_doc_comment
     )]

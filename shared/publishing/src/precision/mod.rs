@@ -64,6 +64,9 @@ impl fmt::Display for Precision {
 }
 
 impl Choice {
+    /// All that can be asked for, as command lines show it.
+    pub const NAMES: &str = "source|f16|int8|auto";
+
     /// What is made and measured beside the source.
     fn tried(self) -> &'static [Precision] {
         match self {
@@ -72,6 +75,17 @@ impl Choice {
             Self::Int8 => &[Precision::Int8],
             Self::Auto => &[Precision::F16, Precision::Int8],
         }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Source => "source",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+            Self::Auto => "auto",
+        })
     }
 }
 

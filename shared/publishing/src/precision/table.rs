@@ -1,6 +1,6 @@
 //! The table that a precision is chosen from.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use dunlin_registry::Measured;
 use serde::Serialize;
@@ -60,6 +60,43 @@ impl fmt::Display for Fate {
 }
 
 impl Trial {
+    /// The table for people, a row a precision; empty where nothing was to be chosen.
+    pub fn table(trials: &[Self]) -> String {
+        let mut text = String::new();
+        let Some(source) = trials.first() else {
+            return text;
+        };
+        let judged = if source.accuracy.is_some() {
+            "accuracy"
+        } else {
+            "agreement"
+        };
+        // Writing to a string can't fail.
+        let _ = writeln!(
+            text,
+            "{:<10} {:>10} {:>10} {:>10} {judged:>10} {:>12}",
+            "precision", "size MB", "load ms", "run ms", "difference"
+        );
+        for trial in trials {
+            let measured = &trial.measured;
+            let known = |number: Option<f64>| number.unwrap_or(f64::NAN);
+            // What failed may name a node, and a model names its nodes as it likes.
+            let fate = trial.fate.to_string().replace(char::is_control, " ");
+            let _ = writeln!(
+                text,
+                "{:<10} {:>10.2} {:>10.2} {:>10.2} {:>10.4} {:>12.1e}  {fate}",
+                trial.precision,
+                known(trial.size.map(|bytes| bytes as f64 / 1e6)),
+                known(measured.load_ms),
+                known(measured.latency_ms),
+                known(trial.accuracy.or(trial.agreement)),
+                known(measured.max_difference),
+            );
+        }
+        let _ = writeln!(text, "compared on {} inputs", source.inputs);
+        text
+    }
+
     pub(super) fn of(
         precision: Precision,
         verified: &Verified,
@@ -197,5 +234,35 @@ mod tests {
             refused.contains("0.0200 of accuracy on 10 inputs"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_row_a_precision_whatever_a_node_is_called() {
+        assert_eq!(Trial::table(&[]), "");
+        let source = trial(Precision::Source, 10.0, 1_000_000, 1.0);
+        let failed = Trial {
+            fate: Fate::Failed("no node \u{1b}[2J\nsource".into()),
+            size: None,
+            measured: Measured::default(),
+            agreement: None,
+            ..trial(Precision::Int8, 0.0, 0, 0.0)
+        };
+        let text = Trial::table(&[source, failed]);
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .map(|row| row.split_whitespace().collect())
+            .collect();
+        let nan = "NaN";
+        assert_eq!(
+            rows[1..],
+            [
+                &["source", "1.00", nan, "10.00", "1.0000", nan, "fit"][..],
+                &[
+                    "int8", nan, nan, nan, nan, nan, "no", "node", "[2J", "source"
+                ],
+                &["compared", "on", "10", "inputs"],
+            ]
+        );
+        assert!(text.contains("agreement") && !text.contains('\u{1b}'));
     }
 }
