@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::trainer::Trainer;
+use crate::trainer::{Trainer, tell_to_stop};
 use crate::{labelled, series, texts};
 
 const RESNET: &str = "resnet --epochs 3 --batch 4 --checkpoint-every 5 --learning-rate 0.01";
@@ -116,14 +116,7 @@ fn killed_and_stopped_runs_end_as_an_unbroken_one() {
     let checkpoints = trainer.path("stopped/checkpoints");
     let mut child = trainer.start(&options("stopped", "three"));
     wait_for_checkpoint(&checkpoints, &mut child);
-    let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    tell_to_stop(&child);
     assert_eq!(child.wait().unwrap().code(), Some(9));
     let at = *steps(&checkpoints).last().unwrap();
     assert!(at < end, "stopped at step {at}, the last is {end}");

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 use crate::interrupted::wait_for_checkpoint;
-use crate::trainer::{Trainer, read_json};
+use crate::trainer::{Trainer, read_json, tell_to_stop};
 
 /// A job's folder.
 struct Job {
@@ -143,9 +143,7 @@ fn a_job_that_is_stopped_goes_on_from_its_checkpoint() {
         .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     wait_for_checkpoint(&job.path("checkpoints/checkpoints"), &mut child);
-    let pid = child.id().to_string();
-    let told = Command::new("kill").args(["-TERM", &pid]).status();
-    assert!(told.unwrap().success());
+    tell_to_stop(&child);
     assert_eq!(child.wait().unwrap().code(), Some(9));
     assert_eq!(job.failure(), None);
     assert!(!reports.exists());

@@ -71,3 +71,10 @@ impl Trainer {
 pub(crate) fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
+
+/// SIGTERM.
+pub(crate) fn tell_to_stop(child: &Child) {
+    let pid = child.id().to_string();
+    let told = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(told.unwrap().success());
+}
