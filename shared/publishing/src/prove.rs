@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dunlin_protocol::NamedTensor;
-use dunlin_registry::Measured;
 use dunlin_registry::examples::{Example, ExampleLimits, ExamplePack, Failure};
+use dunlin_registry::{Measured, Role};
+use serde_json::{Map, Value};
 
 use crate::ask::{answer, check_label, latency, run};
 use crate::plan::{ProvenPlan, Written};
@@ -272,6 +273,16 @@ impl Verified {
     /// What was read.
     pub fn candidate(&self) -> &Candidate {
         &self.candidate
+    }
+
+    /// As [`Candidate::attach`], of what is known only now: how the model does at the precision that was chosen.
+    pub fn attach(&mut self, role: Role, format: &str, bytes: Bytes) {
+        self.candidate.attach(role, format, bytes);
+    }
+
+    /// Metrics to publish instead of those in `model.toml`, which are the source's.
+    pub fn set_metrics(&mut self, metrics: Map<String, Value>) {
+        self.candidate.description.metrics = metrics;
     }
 
     /// The examples with the outputs that every host must give.
