@@ -67,6 +67,15 @@ impl Error {
         self
     }
 
+    /// Adds a sentence after the message and its causes: what is left, and the cure.
+    #[must_use]
+    pub fn with(self, sentence: &str) -> Self {
+        Self {
+            message: format!("{}. {sentence}", self.chain()),
+            ..self
+        }
+    }
+
     /// What kind of trouble it was.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -1,5 +1,7 @@
 //! The whole road, from data to a published version.
 
+mod evaluate;
+mod keep;
 mod publish;
 mod stores;
 
@@ -15,21 +17,14 @@ use tokio::runtime::Handle;
 use crate::auto::{self, Auto};
 use crate::cli::{Cli, Wanted};
 use crate::data::{Dataset, Part, Source, Task};
-use crate::evaluate::{Evaluation, Gate, Production, Report, Verdict, html};
-use crate::fit::{self, Checkpoints, Fingerprint, Fitted, Hyperparameters, Plan};
+use crate::evaluate::Gate;
+use crate::fit::{self, Checkpoints, Fingerprint, Hyperparameters, Plan};
 use crate::network::{self, Visit};
 use crate::package::{About, Package};
-use crate::production;
 use crate::recipes::{Network, Recipe};
 use crate::served::Served;
-use crate::{Error, ErrorKind, Result, device, machine, mistakes};
+use crate::{Error, Result, device};
 use stores::{registry, run_options, store_options};
-
-/// Test examples whose outputs are compared between the network and what was exported from it.
-const COMPARED: usize = 256;
-
-/// Outputs may differ by so much: they are sums of thousands of FP32 products, in another order.
-const TOLERANCE: f32 = 1e-3;
 
 /// Trains, evaluates, and publishes. Blocks; not to be called from a task of `runtime`.
 pub fn run(cli: &Cli, runtime: &Handle, stop: &AtomicBool) -> Result<()> {
@@ -175,10 +170,11 @@ impl Job<'_> {
             quiet: self.cli.quiet,
         };
         // What would fail after hours fails now.
-        if let Some(production) = self.production()? {
+        let before = self.production()?.map(|production| {
             let summary = production.evaluation.summary();
             self.say(&format!("production {}: {summary}", production.version));
-        }
+            production.version
+        });
         if self.cli.dry_run {
             return self.try_out(&network.valid(), &plan);
         }
@@ -187,7 +183,9 @@ impl Job<'_> {
         }
         let fitted = fit::fit(network, self.data, &plan)?;
         let served = self.served(&fitted.network)?;
-        let report = self.evaluate(&fitted, &served, &plan, parameters)?;
+        let production = self.production_after(before.as_deref());
+        let known = production.as_ref().ok();
+        let report = self.evaluate(&fitted, &served, &plan, parameters, known)?;
         let (count, unit) = (report.data.size(Part::Test), report.data.unit);
         println!(
             "test       {}, on {count} {unit}",
@@ -196,30 +194,25 @@ impl Job<'_> {
         for slice in report.slices.iter().filter(|slice| slice.worse) {
             println!("slice      {slice}: worse than the whole, by more than chance");
         }
-        let folder = self.folder();
-        let answers = report.evaluation.answers();
-        let mistakes = answers.map(|answers| mistakes::worst(self.data, answers));
-        let page = html(&report, &mistakes.transpose()?.unwrap_or_default());
         let package = Package {
             about: &self.about,
             onnx: served.onnx(),
             input: served.input(self.data),
             data: self.data,
             report: &report,
-            page: &page,
         };
-        package.write(&folder)?;
-        self.say(&format!(
-            "model      {}, with report.html",
-            folder.display()
-        ));
+        let mut files = package.files()?;
+        files.extend(self.reports(&report)?);
+        let mut kept = self.keep(files, fitted.unstored);
+        production.map_err(|error| error.with(&kept.unjudged()))?;
         self.pass_gates(&report.gates, "")?;
-        match &self.registry {
+        let published = match &self.registry {
             Some(registry) if self.cli.publish.is_some() => {
-                self.publish(registry, served, &report, page)
+                Some(self.publish(registry, served, report, &mut kept)?)
             }
-            _ => Ok(()),
-        }
+            _ => None,
+        };
+        kept.end(published)
     }
 
     /// Shows that the rest of the road is open, with weights that know nothing.
@@ -241,97 +234,9 @@ impl Job<'_> {
         Served::export(
             network,
             self.data,
-            &self.about.name,
+            self.about.name.as_str(),
             self.cli.model.normalize_in_graph,
         )
-    }
-
-    fn evaluate<N: Network>(
-        &self,
-        fitted: &Fitted<N>,
-        served: &Served,
-        plan: &Plan,
-        parameters: usize,
-    ) -> Result<Report> {
-        let difference = self.difference(&fitted.network, served, plan)?;
-        let outputs = served.outputs(self.data, self.data.part(Part::Test).len())?;
-        let evaluation = Evaluation::new(self.data, outputs);
-        // Another version may serve by now.
-        let production = self.production()?;
-        let columns = self.data.by_columns();
-        let gates = self.cli.gates.iter();
-        let gates = gates.map(|gate| gate.judge(&evaluation, production.as_ref(), &columns));
-        Ok(Report {
-            name: self.about.name.clone(),
-            gates: gates.collect(),
-            slices: evaluation.slices(&self.data.slicings()?),
-            evaluation,
-            production,
-            export_difference: difference,
-            data: self.data.census.clone(),
-            training: plan.fingerprint.clone(),
-            history: fitted.history.clone(),
-            epoch: fitted.epoch,
-            parameters,
-            spent: fitted.spent,
-            energy_wh: self.cli.cost.energy_wh(&self.cli.device, &fitted.spent),
-            cost: self.cli.cost.cost(&fitted.spent),
-            device: self.cli.device.clone(),
-            machine: machine::describe(),
-            versions: machine::versions(),
-            revision: machine::revision(),
-        })
-    }
-
-    /// The largest difference of an output between the network and the exported model. One that is too
-    /// large is an error: something else would be served than was trained.
-    fn difference<N: Network>(&self, network: &N, served: &Served, plan: &Plan) -> Result<f32> {
-        let count = self.data.part(Part::Test).len().min(COMPARED);
-        let trained = fit::outputs(network, self.data, Part::Test, count, plan)?;
-        let exported = served.outputs(self.data, count)?;
-        let pairs = trained.iter().zip(&exported);
-        let difference = pairs
-            .map(|(one, other)| (one - other).abs())
-            .fold(0.0, f32::max);
-        let largest = trained
-            .iter()
-            .fold(1.0_f32, |largest, output| largest.max(output.abs()));
-        if difference.is_nan() || difference > TOLERANCE * largest {
-            let message = format!(
-                "the exported model's outputs differ from the network's by up to {difference:.1e}: the export is wrong"
-            );
-            return Err(Error::new(ErrorKind::Failed, message));
-        }
-        Ok(difference)
-    }
-
-    /// The version that serves, if a gate asks for it and there is one.
-    fn production(&self) -> Result<Option<Production>> {
-        match &self.registry {
-            Some(registry) if self.cli.gates.iter().any(Gate::asks_production) => {
-                production::evaluate(registry, &self.about.name, self.data, self.runtime)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Tells what became of the gates, and fails if one is not met. `what`: what was judged, if not the model as
-    /// it was trained.
-    fn pass_gates(&self, verdicts: &[Verdict], what: &str) -> Result<()> {
-        for verdict in verdicts {
-            println!("gate       {what}{verdict}");
-        }
-        let faults: Vec<String> = verdicts.iter().filter_map(Verdict::fault).collect();
-        if faults.is_empty() {
-            return Ok(());
-        }
-        let faults = faults.join("; ");
-        let so = if self.cli.publish.is_some() {
-            ": nothing was published"
-        } else {
-            ""
-        };
-        Err(Error::new(ErrorKind::Gate, format!("{what}{faults}{so}")))
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -374,7 +279,7 @@ fn about(cli: &Cli) -> Result<About> {
     let name =
         ModelName::new(name).map_err(|error| Error::usage(error.to_string()).because(error))?;
     Ok(About {
-        name: name.to_string(),
+        name,
         description: model.description.clone(),
         license: model.license.clone(),
         tags: model.tags.clone(),

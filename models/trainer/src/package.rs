@@ -1,8 +1,11 @@
 //! The model's folder: what `dunlin push` takes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use bytes::Bytes;
+use dunlin_registry::ModelName;
 use dunlin_transforms::{
     Activation, ClassificationSpec, EmbeddingSpec, ForecastSpec, InputSpec, OutputSpec, PerChannel,
     Pooling,
@@ -30,10 +33,10 @@ pub(crate) fn output_name(task: Task) -> &'static str {
 }
 
 /// What people say of a model.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct About {
     /// The name that it is published under.
-    pub name: String,
+    pub name: ModelName,
     /// In a sentence.
     pub description: Option<String>,
     /// The licence of the weights.
@@ -77,59 +80,43 @@ pub struct Package<'a> {
     /// What people say of it.
     pub about: &'a About,
     /// The graph.
-    pub onnx: &'a [u8],
+    pub onnx: &'a Bytes,
     /// How an example becomes its input.
     pub input: &'a InputSpec,
     /// What it was trained and tested on.
     pub data: &'a Dataset,
     /// How good it is.
     pub report: &'a Report,
-    /// The report for people.
-    pub page: &'a str,
 }
 
-impl Package<'_> {
-    /// Writes `model.onnx`, `model.toml`, `examples/`, `report.json` and `report.html`; `labels.txt` and
-    /// `tokenizer.json` where there are any.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        let unencoded = |file: &str, error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Failed, format!("{file} can't be written")).because(error)
-        };
-        let examples = self.write_examples(folder)?;
-        let model_toml = toml::to_string(&self.model_toml(examples))
-            .map_err(|error| unencoded("model.toml", error.into()))?;
-        let json = serde_json::to_vec_pretty(self.report)
-            .map_err(|error| unencoded("report.json", error.into()))?;
-        put(folder, "model.onnx", self.onnx)?;
-        if !self.data.labels.is_empty() {
-            let labels = self.data.labels.join("\n") + "\n";
-            put(folder, "labels.txt", labels.as_bytes())?;
-        }
-        for (name, bytes) in &self.data.files {
-            put(folder, name, bytes)?;
-        }
-        put(folder, "model.toml", model_toml.as_bytes())?;
-        put(folder, "report.json", &json)?;
-        put(folder, "report.html", self.page.as_bytes())
-    }
+/// A model's files, by their names in its folder.
+pub type Files = BTreeMap<String, Bytes>;
 
-    /// Writes the golden examples: of each class, the first test example that is named right; where
-    /// there are no classes, the first ones.
-    fn write_examples(&self, folder: &Path) -> Result<Vec<GoldenExample>> {
-        let folder_of_examples = folder.join("examples");
-        fs::create_dir_all(&folder_of_examples)
-            .map_err(|error| unwritten(&folder_of_examples, error))?;
-        let mut written = Vec::new();
+impl Package<'_> {
+    /// `model.onnx`, `model.toml` and `examples/`; `labels.txt` and `tokenizer.json` where there are any.
+    pub fn files(&self) -> Result<Files> {
+        let mut files: Files = self.data.files.iter().cloned().collect();
+        let mut examples = Vec::new();
         for (stem, label, example) in self.golden() {
             let body = self.data.decoder.body(example)?;
             let file = format!("examples/{stem}.{}", self.ending(&body));
-            put(folder, &file, &body)?;
-            written.push(GoldenExample { file, label });
+            files.insert(file.clone(), body);
+            examples.push(GoldenExample { file, label });
         }
-        Ok(written)
+        let model_toml = toml::to_string(&self.model_toml(examples)).map_err(|error| {
+            Error::new(ErrorKind::Failed, "model.toml can't be written").because(error)
+        })?;
+        files.insert("model.toml".to_owned(), model_toml.into());
+        files.insert("model.onnx".to_owned(), self.onnx.clone());
+        if !self.data.labels.is_empty() {
+            let labels = self.data.labels.join("\n") + "\n";
+            files.insert("labels.txt".to_owned(), labels.into());
+        }
+        Ok(files)
     }
 
-    /// Names of files, labels, and examples, which must come out as these labels.
+    /// The golden examples, with their files' names and labels: of each class, the first test example that is
+    /// named right; where there are no classes, the first ones.
     fn golden(&self) -> Vec<(String, Option<String>, &Example)> {
         let test = self.data.part(Part::Test);
         let Some(answers) = self.report.evaluation.answers() else {
@@ -192,7 +179,7 @@ impl Package<'_> {
     fn model_toml(&self, examples: Vec<GoldenExample>) -> ModelToml<'_> {
         let about = self.about;
         ModelToml {
-            name: &about.name,
+            name: about.name.as_str(),
             task: self.data.task.name(),
             description: about.description.as_deref(),
             license: about.license.as_deref(),
@@ -234,17 +221,19 @@ fn file_stem(label: &str, class: usize) -> String {
     }
 }
 
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let path = folder.join(name);
-    fs::write(&path, bytes).map_err(|error| unwritten(&path, error))
-}
-
-fn unwritten(path: &Path, error: std::io::Error) -> Error {
-    Error::new(
-        ErrorKind::Failed,
-        format!("could not write {}", path.display()),
-    )
-    .because(error)
+/// Writes files into a folder, which is made if need be.
+pub fn write(files: &Files, folder: &Path) -> Result<()> {
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, bytes))
+            .map_err(|error| {
+                let message = format!("could not write {}", path.display());
+                Error::new(ErrorKind::Failed, message).because(error)
+            })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

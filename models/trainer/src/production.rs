@@ -22,7 +22,7 @@ use crate::{Error, ErrorKind, Result};
 /// asked. Blocks; not to be called from a task of `runtime`.
 pub(crate) fn evaluate(
     registry: &Registry,
-    name: &str,
+    name: &ModelName,
     data: &Dataset,
     runtime: &Handle,
 ) -> Result<Option<Production>> {
@@ -30,7 +30,7 @@ pub(crate) fn evaluate(
         let message = format!("{what} can't be compared with, so no gate can ask for production");
         Error::new(error.kind(), message).because(error)
     };
-    let live = runtime.block_on(Live::fetch(registry, &name.parse()?));
+    let live = runtime.block_on(Live::fetch(registry, name));
     let Some(live) = live.map_err(|error| unfit("the version that serves", error))? else {
         return Ok(None);
     };

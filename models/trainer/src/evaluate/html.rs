@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use dunlin_publishing::Trial;
 
 use super::{
     Evaluation, ForecastMetrics, Interval, Metrics, Report, RetrievalMetrics, Verdict, charts,
@@ -86,9 +87,10 @@ pub fn html(report: &Report, mistakes: &[Mistake]) -> String {
     };
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{name}: evaluation</title><style>{STYLE}</style>\
-         <h1>{name}</h1>{summary}{gates}{evaluation}{slices}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
+         <h1>{name}</h1>{summary}{gates}{precisions}{evaluation}{slices}<h2>Data</h2><pre>{data}</pre><h2>Training</h2><pre>{hyper}</pre></html>\n",
         summary = summary(report),
         gates = gates(&report.gates),
+        precisions = precisions(report),
         slices = slices::table(&report.slices),
         data = escape(&report.data.to_string()),
         hyper = escape(&hyper),
@@ -135,6 +137,17 @@ fn gates(verdicts: &[Verdict]) -> String {
     };
     let rows: String = verdicts.iter().map(row).collect();
     format!("<table><tbody>{rows}</tbody></table>")
+}
+
+fn precisions(report: &Report) -> String {
+    if report.precisions.is_empty() {
+        return String::new();
+    }
+    let at = report.precision().map_or(String::new(), |precision| {
+        format!("<p>Chosen: {precision}. All figures here are of that.</p>")
+    });
+    let table = escape(&Trial::table(&report.precisions));
+    format!("<h2>Precision</h2>{at}<pre>{table}</pre>")
 }
 
 type Row = (&'static str, String);

@@ -1,5 +1,6 @@
 //! `report.json`: what was trained, on what, and how it did.
 
+use dunlin_publishing::{Fate, Precision, Trial};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -21,7 +22,12 @@ pub struct Report {
     pub gates: Vec<Verdict>,
     /// The version that serves, if a gate asked for it and there is one.
     pub production: Option<Production>,
-    /// The largest difference of an output between the trained network and the exported model.
+    /// What its precision was chosen from, the source first; empty where nothing was to be chosen. All the
+    /// figures here are those of the one that was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub precisions: Vec<Trial>,
+    /// The largest difference of an output between the trained network and the model that was exported from it,
+    /// before it was published at another precision.
     pub export_difference: f32,
     /// The data.
     pub data: Census,
@@ -51,6 +57,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// The precision that was chosen, if not the source's.
+    pub fn precision(&self) -> Option<Precision> {
+        let mut trials = self.precisions.iter();
+        let chosen = trials.find(|trial| trial.fate == Fate::Chosen)?;
+        (chosen.precision != Precision::Source).then_some(chosen.precision)
+    }
+
     /// The figures that go into the manifest.
     pub fn manifest_metrics(&self) -> Map<String, Value> {
         let mut figures = self.evaluation.manifest();

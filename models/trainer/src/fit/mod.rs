@@ -7,15 +7,17 @@
 mod checkpoint;
 mod hyperparameters;
 mod objective;
+mod plan;
 mod progress;
 mod training;
 pub(crate) mod weights;
 
 pub use checkpoint::{Checkpoints, Fingerprint};
 pub use hyperparameters::{Hyperparameters, Optimizer};
+pub use plan::{Fitted, Plan};
 pub use progress::Progress;
 pub(crate) use progress::duration;
-pub use training::{Fitted, Plan, fit, outputs, pace};
+pub use training::{fit, outputs, pace};
 
 use serde::{Deserialize, Serialize};
 

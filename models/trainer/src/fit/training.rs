@@ -1,7 +1,7 @@
 //! The loop itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use super::checkpoint::{Checkpoint, State};
 use super::objective::{Objective, numbers, right_of, score};
 use super::weights::{burn_bytes, damaged, load, record};
-use super::{Checkpoints, Fingerprint, Point, Progress, Score, Spent};
+use super::{Fitted, Plan, Point, Progress, Score, Spent};
 use crate::data::{Batch, Batches, Dataset, Epoch, Part};
 use crate::recipes::{Input, Network};
 use crate::{Error, ErrorKind, Result, machine};
@@ -20,38 +20,6 @@ const PLAIN_BATCH: usize = 128;
 
 /// Steps are measured for so long.
 const MEASURED: Duration = Duration::from_secs(1);
-
-/// How a run is carried out; nothing here changes what comes out of it.
-#[derive(Debug)]
-pub struct Plan<'a> {
-    /// Where the network's tensors are, without gradients.
-    pub device: Device,
-    /// What is trained, and how.
-    pub fingerprint: Fingerprint,
-    /// Where it is kept, if it is.
-    pub checkpoints: Option<&'a Checkpoints>,
-    /// Steps from one checkpoint to the next.
-    pub checkpoint_every: usize,
-    /// Threads that read examples.
-    pub workers: usize,
-    /// Set from outside: store a checkpoint and leave.
-    pub stop: &'a AtomicBool,
-    /// Say nothing.
-    pub quiet: bool,
-}
-
-/// A network that has learned.
-#[derive(Debug)]
-pub struct Fitted<N> {
-    /// With the weights of the best epoch, without gradients.
-    pub network: N,
-    /// Each epoch.
-    pub history: Vec<Point>,
-    /// The epoch that the weights are from.
-    pub epoch: usize,
-    /// What it took.
-    pub spent: Spent,
-}
 
 /// Trains a network, from the last checkpoint of the run if there is one.
 ///
@@ -113,6 +81,8 @@ struct Run<'a, N> {
     best: Option<Vec<u8>>,
     /// The step that the same command would go on after.
     stored: usize,
+    /// Why the last checkpoint can't be stored, if it can't.
+    unstored: Option<Error>,
     started: Instant,
     steps_an_epoch: usize,
 }
@@ -138,6 +108,7 @@ impl<'a, N: Network> Run<'a, N> {
             },
             best: None,
             stored: 0,
+            unstored: None,
             started: Instant::now(),
             steps_an_epoch: data.part(Part::Train).len().div_ceil(hyper.batch),
             training,
@@ -185,6 +156,7 @@ impl<'a, N: Network> Run<'a, N> {
             history,
             epoch,
             spent,
+            unstored: self.unstored,
         })
     }
 
@@ -233,8 +205,7 @@ impl<'a, N: Network> Run<'a, N> {
             let due = self.state.step.is_multiple_of(self.plan.checkpoint_every)
                 || self.state.step == steps;
             if whole && (due || told) {
-                let last = told || self.state.step == steps;
-                self.checkpoint(last, progress)?;
+                self.checkpoint(told, steps, progress)?;
             }
             if whole && told && self.state.step < steps {
                 let message = format!(
@@ -351,9 +322,9 @@ impl<'a, N: Network> Run<'a, N> {
         }
     }
 
-    /// Stores where the run is. A store that takes nothing ends a run only if this is its `last` checkpoint:
-    /// else the next one may be taken.
-    fn checkpoint(&mut self, last: bool, progress: &Progress) -> Result<()> {
+    /// Stores where the run is. A store that takes nothing ends only a run that was `told` to stop: else the next
+    /// checkpoint may be taken, and what is trained to the end needs none.
+    fn checkpoint(&mut self, told: bool, steps: usize, progress: &Progress) -> Result<()> {
         let Some(checkpoints) = self.plan.checkpoints else {
             return Ok(());
         };
@@ -372,19 +343,27 @@ impl<'a, N: Network> Run<'a, N> {
             self.stored = step;
             return Ok(());
         };
-        if !last {
-            let cause = error.chain();
+        let cause = error.chain();
+        if step == steps {
+            let message =
+                format!("the checkpoint after step {step}, the last one, can't be stored");
+            progress.warn(&format!(
+                "{message} ({cause}); the network is kept as a model"
+            ));
+            self.unstored = Some(Error::new(ErrorKind::Store, message).because(error));
+        } else if told {
+            let message = format!(
+                "the checkpoint after step {step}, the last one, can't be stored: what came after step {} is lost. \
+                 See that the place of --run can be written to, and give the same command again",
+                self.stored
+            );
+            return Err(Error::new(ErrorKind::Store, message).because(error));
+        } else {
             progress.warn(&format!(
                 "the checkpoint after step {step} can't be stored ({cause}); the training goes on, and tries again"
             ));
-            return Ok(());
         }
-        let message = format!(
-            "the checkpoint after step {step}, the last one, can't be stored: what came after step {} is lost. \
-             See that the place of --run can be written to, and give the same command again",
-            self.stored
-        );
-        Err(Error::new(ErrorKind::Store, message).because(error))
+        Ok(())
     }
 
     fn spent(&self) -> Spent {

@@ -7,17 +7,32 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::interrupted::wait_for_checkpoint;
-use crate::trainer::Trainer;
+use crate::trainer::{Trainer, tell_to_stop};
 
 const TRAINING: &str =
     "resnet --data data --epochs 3 --batch 4 --checkpoint-every 5 --learning-rate 0.01";
 
+/// As [`at_most`] has them: more than the model needs, and fewer than its checkpoints.
+const BETWEEN: usize = 2300;
+
 const WARNING: &str = "warning: the checkpoint after step ";
+
+/// Files may have as many units of the shell, 512 or 1024 bytes each. The signal would end the run before its write
+/// has failed.
+fn at_most(units: usize) -> String {
+    format!("trap '' XFSZ; ulimit -f {units}; ")
+}
 
 /// Trains in `run`, from a shell that has done `before`; what it says goes into `log`.
 fn start(trainer: &Trainer, before: &str, run: &str) -> Child {
+    start_with(trainer, before, run, "")
+}
+
+/// The same with more options.
+fn start_with(trainer: &Trainer, before: &str, run: &str, more: &str) -> Child {
     let program = env!("CARGO_BIN_EXE_dunlin-train");
-    let script = format!("{before}exec {program} {TRAINING} --run {run} --output {run}-model");
+    let script =
+        format!("{before}exec {program} {TRAINING} --run {run} --output {run}-model {more}");
     Command::new("sh")
         .args(["-c", &script])
         .current_dir(trainer.folder.path())
@@ -31,6 +46,13 @@ fn start(trainer: &Trainer, before: &str, run: &str) -> Child {
 
 fn log(trainer: &Trainer) -> String {
     fs::read_to_string(trainer.path("log")).unwrap()
+}
+
+fn told(trainer: &Trainer, wanted: &[&str]) {
+    let text = log(trainer);
+    for want in wanted {
+        assert!(text.contains(want), "{want}: {text}");
+    }
 }
 
 fn finish(trainer: &Trainer, mut child: Child, exit: i32) {
@@ -91,36 +113,100 @@ fn a_store_that_is_lost_for_a_while_ends_nothing() {
 fn what_is_too_large_for_the_disk_is_told_and_leaves_nothing() {
     let trainer = Trainer::new(60);
     let whole = undisturbed(&trainer);
-    // No file may have more than some 64 KiB. The signal would end it before the write has failed.
-    let full = "trap '' XFSZ; ulimit -f 64; ";
-    finish(&trainer, start(&trainer, full, "full"), 5);
-    let text = log(&trainer);
-    for want in [
-        WARNING,
-        "the last one, can't be stored",
-        "after step 0 is lost",
-        "--run",
-    ] {
-        assert!(text.contains(want), "{want}: {text}");
+    // Neither a checkpoint nor a model fits, anywhere.
+    fs::create_dir(trainer.path("tmp")).unwrap();
+    let full = at_most(64) + "export TMPDIR=$PWD/tmp; ";
+    finish(&trainer, start(&trainer, &full, "full"), 5);
+    told(
+        &trainer,
+        &[
+            WARNING,
+            "the last one, can't be stored",
+            "could not write full-model/",
+            "The model can be written nowhere",
+            "the same command again",
+        ],
+    );
+    for place in ["full", "tmp"] {
+        assert_eq!(files(&trainer.path(place)), Vec::<String>::new());
     }
-    assert_eq!(files(&trainer.path("full")), Vec::<String>::new());
 
     // Told to stop: it says that nothing is kept.
-    let mut child = start(&trainer, full, "full");
+    let mut child = start(&trainer, &full, "full");
     wait_for_warning(&trainer, &mut child);
-    let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    tell_to_stop(&child);
     finish(&trainer, child, 5);
+    told(&trainer, &["after step 0 is lost", "--run"]);
 
     // With room, the same command is what it would have been.
     finish(&trainer, start(&trainer, "", "full"), 0);
     assert!(weights(&trainer, "full") == whole, "another network");
+}
+
+#[test]
+fn a_model_stays_whatever_else_can_not_be_written() {
+    let trainer = Trainer::new(60);
+    let whole = undisturbed(&trainer);
+    // The model fits, and its checkpoints, with all that the optimizer has, do not.
+    let full = at_most(BETWEEN);
+    finish(&trainer, start(&trainer, &full, "full"), 5);
+    let last = "the last one, can't be stored: ";
+    let lies = "The model lies in full-model; to publish it: dunlin push full-model --name resnet";
+    told(&trainer, &[WARNING, last, lies]);
+    assert_eq!(files(&trainer.path("full")), Vec::<String>::new());
+    assert!(weights(&trainer, "full") == whole, "another network");
+
+    // It is published, if there is room for that.
+    let publish = "--publish shapes --store file:store";
+    let child = start_with(&trainer, &full, "full", publish);
+    finish(&trainer, child, 5);
+    told(&trainer, &[last, "shapes@1 is published all the same"]);
+    assert!(
+        trainer
+            .path("store/models/shapes/versions/1.json")
+            .is_file()
+    );
+
+    // The same network, under another name.
+    let shapes = weights(&trainer, "full");
+
+    // Its folder can't be made: it goes to another one.
+    let spare = "mkdir tmp; export TMPDIR=$PWD/tmp; touch spare-model; ";
+    finish(&trainer, start(&trainer, spare, "spare"), 1);
+    told(
+        &trainer,
+        &["could not write spare-model", "the model is written to"],
+    );
+    let folder = fs::read_dir(trainer.path("tmp")).unwrap().next().unwrap();
+    let folder = folder.unwrap().path();
+    let push = format!("dunlin push {} --name resnet", folder.display());
+    told(&trainer, &[&push]);
+    assert!(fs::read(folder.join("model.onnx")).unwrap() == whole);
+
+    // The store is lost before it is published, or before the gate is judged.
+    let [store, away] = ["store", "away"].map(|name| trainer.path(name));
+    for (run, more, want) in [
+        (
+            "lost",
+            "--precision f16",
+            "The model lies in lost-model; to publish it: dunlin push lost-model --name shapes --precision f16",
+        ),
+        (
+            "unjudged",
+            "--require 'accuracy>=production'",
+            "so the model is not published; it lies in unjudged-model",
+        ),
+    ] {
+        let mut child = start_with(&trainer, "", run, &format!("{publish} {more}"));
+        wait_for_checkpoint(&trainer.path(run).join("checkpoints"), &mut child);
+        fs::rename(&store, &away).unwrap();
+        fs::write(&store, "").unwrap();
+        finish(&trainer, child, 5);
+        told(&trainer, &["error: ", want]);
+        assert!(weights(&trainer, run) == shapes, "another network");
+        fs::remove_file(&store).unwrap();
+        fs::rename(&away, &store).unwrap();
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Publishing at another precision than the source's.
 
-use dunlin_registry::{Registry, Version};
+use dunlin_registry::{Registry, Role, Version};
 use dunlin_storage::StoreOptions;
+use serde_json::Value;
 
 use crate::trainer::Trainer;
 
@@ -26,7 +27,8 @@ async fn what_is_published_passes_the_gates_itself() {
         String::from_utf8(output.stdout).unwrap()
     };
     let text = run("f16");
-    let count = trainer.report("runs/shapes/model")["metrics"]["count"].clone();
+    let report = trainer.report("runs/shapes/model");
+    let count = report["metrics"]["count"].clone();
     for want in [
         "f16: accuracy>=0.9 is met",
         "published shapes@1",
@@ -46,8 +48,8 @@ async fn what_is_published_passes_the_gates_itself() {
     let registry = Registry::new(store.unwrap());
     let name = "shapes".parse().unwrap();
     let manifest = registry.manifest(&name, Version::new(1).unwrap()).await;
-    let provenance = manifest.unwrap().provenance;
-    let trials = provenance["precisions"].as_array().unwrap();
+    let manifest = manifest.unwrap();
+    let trials = manifest.provenance["precisions"].as_array().unwrap();
     let [source, half] = &trials[..] else {
         panic!("two precisions: {trials:?}");
     };
@@ -57,6 +59,23 @@ async fn what_is_published_passes_the_gates_itself() {
     );
     assert_eq!((&source["inputs"], &half["inputs"]), (&count, &count));
     assert!(half["accuracy"].as_f64().unwrap() >= 0.9);
+
+    // So do the reports, which are of what is published: with fewer bits the loss is another one.
+    assert_eq!(report["precisions"], manifest.provenance["precisions"]);
+    let source = ["--run", "runs/shapes", "--output", "source"];
+    trainer.run(&[&TRAINING[..], &source].concat(), 0);
+    let loss = |report: &Value| report["metrics"]["loss"].as_f64().unwrap();
+    assert!((loss(&report) - manifest.metrics["loss"].as_f64().unwrap()).abs() < 1e-5);
+    assert_ne!(loss(&report), loss(&trainer.report("source")));
+    assert!(trainer.report("source").get("precisions").is_none());
+    let stored = |format| {
+        let artifact = manifest.artifact(&Role::Other("report".to_owned()), format);
+        registry.blob(artifact.unwrap(), None)
+    };
+    let json = stored("json").await.unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&json).unwrap(), report);
+    let page = String::from_utf8(stored("html").await.unwrap().to_vec()).unwrap();
+    assert!(page.contains("Chosen: f16") && page.contains("compared on"));
 
     let output = trainer.run(&["resnet", "--precision", "f16"], 2);
     let text = String::from_utf8_lossy(&output.stderr);
