@@ -1,6 +1,7 @@
 //! Matrix products with what is fused into them.
 
 mod step;
+mod store;
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::{TypedFact, TypedNode, TypedOp};
