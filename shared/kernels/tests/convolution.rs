@@ -323,8 +323,14 @@ fn assert_convolves(rng: &mut Rng, conv: &Conv) {
 fn depthwise_convolutions() {
     let mut rng = Rng::with_seed(8);
     for case in 0..400 {
-        let size = [rng.usize(1..40), rng.usize(1..60)];
-        let window = window(&mut rng, size);
+        let mut size = [rng.usize(1..40), rng.usize(1..60)];
+        let mut window = window(&mut rng, size);
+        if case % 8 == 0 {
+            // As wide as a tile, or nearly.
+            size[1] = rng.usize(1..10);
+            window = Window::square(rng.choice([3, 5]).expect("some"));
+            window = window.pad(window.kernel[1] / 2);
+        }
         let channels = rng.usize(1..40);
         let depthwise = Depthwise {
             channels,

@@ -100,6 +100,20 @@ impl<P: Planes, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize> Ta
             window,
             width: size[1],
         };
+        // A tile as wide as the plane, as small planes have it: the compiler knows which taps lie beyond.
+        if STRIDE == 1 && [columns, size[1]] == [WIDTH; 2] && window.before[1] == KERNEL / 2 {
+            for block in 0..planes.blocks() {
+                for y in 0..rows {
+                    // SAFETY: the planes are sound, and the tile is the row.
+                    unsafe {
+                        let row = planes.row(s, block, y, [rows, columns]);
+                        at.tile::<S, _, WIDTH, KERNEL, STRIDE, WHOLE>(s, &row, 0);
+                    }
+                }
+                planes.complete(s, block);
+            }
+            return;
+        }
         for block in 0..planes.blocks() {
             for y in 0..rows {
                 // SAFETY: the planes are sound, and `inner` has looked at the columns.
@@ -107,7 +121,7 @@ impl<P: Planes, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize> Ta
                     let row = planes.row(s, block, y, [rows, columns]);
                     // Two loops: one with two ways through it would keep the sums in memory where they meet.
                     for tile in inner.clone() {
-                        at.tile::<S, _, WIDTH, KERNEL, STRIDE, false>(s, &row, start(tile));
+                        at.tile::<S, _, WIDTH, KERNEL, STRIDE, INNER>(s, &row, start(tile));
                     }
                     let mut tile = 0;
                     loop {
@@ -117,7 +131,7 @@ impl<P: Planes, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize> Ta
                         if tile == tiles {
                             break;
                         }
-                        at.tile::<S, _, WIDTH, KERNEL, STRIDE, true>(s, &row, start(tile));
+                        at.tile::<S, _, WIDTH, KERNEL, STRIDE, BORDERING>(s, &row, start(tile));
                         tile += 1;
                     }
                 }
@@ -147,6 +161,13 @@ fn inner(window: &Window, size: usize, width: usize) -> Range<usize> {
     first..end.max(first)
 }
 
+/// Where a tile lies: all columns of its taps lie inside the plane.
+const INNER: u8 = 0;
+/// Some may not.
+const BORDERING: u8 = 1;
+/// It is as wide as the plane, and as many columns of taps lie beyond it on the left as the kernel has before its middle.
+const WHOLE: u8 = 2;
+
 /// Where taps lie.
 #[derive(Clone, Copy)]
 struct At {
@@ -159,7 +180,7 @@ impl At {
     /// The tile from column `x` of the output on.
     ///
     /// # Safety
-    /// The row has these columns; where it is not `BORDERING`, all columns of the tile's taps lie inside.
+    /// The row has these columns, and the tile lies where `PLACE` says.
     #[inline(always)]
     unsafe fn tile<
         S: Simd,
@@ -167,7 +188,7 @@ impl At {
         const WIDTH: usize,
         const KERNEL: usize,
         const STRIDE: usize,
-        const BORDERING: bool,
+        const PLACE: u8,
     >(
         self,
         s: S,
@@ -186,7 +207,7 @@ impl At {
         // SAFETY: only columns that are inside are read; the rest is the caller's promise.
         unsafe {
             let column = |line: usize, column: usize| {
-                if !BORDERING || column < self.width {
+                if PLACE != BORDERING || column < self.width {
                     Some(row.column(s, line, column))
                 } else {
                     beyond
@@ -215,7 +236,13 @@ impl At {
                 macro_rules! columns {
                     ($($at:literal)*) => {$(
                         if $at < (WIDTH - 1) * STRIDE + KERNEL
-                            && let Some(x) = column(line, left.wrapping_add($at))
+                            && let Some(x) = if PLACE == WHOLE
+                                && ($at < KERNEL / 2 || $at >= WIDTH + KERNEL / 2)
+                            {
+                                beyond
+                            } else {
+                                column(line, left.wrapping_add($at))
+                            }
                         {
                             for (p, sum) in sums.iter_mut().enumerate() {
                                 if $at >= p * STRIDE && $at - p * STRIDE < KERNEL {
