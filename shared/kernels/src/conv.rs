@@ -12,6 +12,7 @@ use std::ops::Range;
 
 pub use integer::{IntegerConv, IntegerOperands, IntegerOutput};
 pub use products::{IntegerProduct, Product, ProductOperands};
+pub(crate) use products::{Matrices, Rows};
 
 use serde::{Deserialize, Serialize};
 

@@ -42,6 +42,7 @@
 
 mod activation;
 mod affine;
+mod attention;
 mod conv;
 mod depthwise;
 mod isa;
@@ -53,6 +54,7 @@ mod window;
 
 pub use activation::Activation;
 pub use affine::affine;
+pub use attention::{Attention, AttentionOperands, Strided};
 pub use conv::{
     Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Method, Operands, Product,
     ProductOperands,

@@ -105,12 +105,12 @@ impl IntegerProduct {
         let start = sums.iter().map(|&sum| (-zero).wrapping_mul(sum));
         let start: Vec<f32> = start.map(|start| f32::from_bits(start as u32)).collect();
         isa.run_integers(Matrices::<true> {
-            depth: self.inputs / 4,
+            rows: Rows::dense(quads(rows), self.inputs / 4),
             outputs: self.outputs,
-            rows: quads(rows),
             weights,
             start: &start,
             output,
+            stride: self.outputs,
         });
     }
 }
@@ -164,26 +164,55 @@ impl Product {
         assert_eq!(rows.len(), count * self.inputs, "rows");
         assert_eq!(output.len(), count * self.outputs, "output");
         isa.run(Matrices::<false> {
-            depth: self.inputs,
+            rows: Rows::dense(rows, self.inputs),
             outputs: self.outputs,
-            rows,
             weights,
             start: bias,
             output,
+            stride: self.outputs,
         });
     }
 }
 
-/// What a product works on, in numbers: of four bytes each where bytes are multiplied.
-struct Matrices<'a, const INTEGER: bool> {
-    /// Numbers of a row.
-    depth: usize,
-    outputs: usize,
-    rows: &'a [f32],
-    weights: &'a [f32],
+/// The rows of a product, in numbers: of four bytes each where bytes are multiplied.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) numbers: &'a [f32],
+    pub(crate) count: usize,
+    /// Numbers from one row to the next.
+    pub(crate) step: usize,
+    /// A row is so many runs of numbers.
+    pub(crate) runs: usize,
+    /// Numbers from one run to the next.
+    pub(crate) run: usize,
+    /// Numbers of a run.
+    pub(crate) depth: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows of so many numbers, one behind the other.
+    fn dense(numbers: &'a [f32], depth: usize) -> Self {
+        Self {
+            numbers,
+            count: numbers.len() / depth,
+            step: depth,
+            runs: 1,
+            run: 0,
+            depth,
+        }
+    }
+}
+
+/// What a product works on.
+pub(crate) struct Matrices<'a, const INTEGER: bool> {
+    pub(crate) rows: Rows<'a>,
+    pub(crate) outputs: usize,
+    pub(crate) weights: &'a [f32],
     /// What the sums start from, for each lane.
-    start: &'a [f32],
-    output: &'a mut [f32],
+    pub(crate) start: &'a [f32],
+    pub(crate) output: &'a mut [f32],
+    /// Numbers from one row of the output to the next.
+    pub(crate) stride: usize,
 }
 
 impl<const INTEGER: bool> Task for Matrices<'_, INTEGER> {
@@ -192,15 +221,14 @@ impl<const INTEGER: bool> Task for Matrices<'_, INTEGER> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self {
-            depth,
+            rows,
             outputs,
-            rows: input,
             weights,
             start,
             output: all,
+            stride,
         } = self;
-        let rows = input.len() / depth;
-        let weights_stride = depth * S::LANES;
+        let weights_stride = rows.runs * rows.depth * S::LANES;
         // The lanes of a last block that is not full have no place in the output.
         let whole = outputs / S::LANES;
         let mut tail = [0.0; 16 * tile::WIDEST];
@@ -209,13 +237,12 @@ impl<const INTEGER: bool> Task for Matrices<'_, INTEGER> {
             let is_tail = first == whole;
             let together = if is_tail { 1 } else { 2.min(whole - first) };
             let widest = tile::widest(S::REGISTERS, together);
-            for row in (0..rows).step_by(widest) {
-                let positions = widest.min(rows - row);
-                let (output, at, stride) = if is_tail {
+            for row in (0..rows.count).step_by(widest) {
+                let positions = widest.min(rows.count - row);
+                let (output, at, apart) = if is_tail {
                     (&mut tail[..], 0, S::LANES)
                 } else {
-                    let at = row * outputs + first * S::LANES;
-                    (&mut all[..], at, outputs)
+                    (&mut all[..], row * stride + first * S::LANES, stride)
                 };
                 let mut store = Store {
                     start: &start[first * S::LANES..],
@@ -223,16 +250,16 @@ impl<const INTEGER: bool> Task for Matrices<'_, INTEGER> {
                     residual: None,
                     output: Output::Numbers(output),
                     plane: S::LANES,
-                    row: stride,
+                    row: apart,
                     activation: Activation::None,
                 };
                 let tile = Tile {
-                    input: &input[row * depth..],
+                    input: &rows.numbers[row * rows.step..],
                     taps: &[0],
-                    blocks: 1,
-                    block: 0,
-                    depth,
-                    step: depth,
+                    blocks: rows.runs,
+                    block: rows.run,
+                    depth: rows.depth,
+                    step: rows.step,
                     weights: &weights[first * weights_stride..],
                     weights_stride,
                     at,
@@ -241,9 +268,9 @@ impl<const INTEGER: bool> Task for Matrices<'_, INTEGER> {
                 tile::run::<S, INTEGER>(s, together, positions, tile);
                 if is_tail {
                     let from = tail.chunks_exact(S::LANES).take(positions);
-                    let to = all[row * outputs..].chunks_exact_mut(outputs);
+                    let to = all[row * stride..].chunks_mut(stride);
                     for (from, to) in from.zip(to) {
-                        let to = &mut to[first * S::LANES..];
+                        let to = &mut to[first * S::LANES..outputs];
                         to.copy_from_slice(&from[..to.len()]);
                     }
                 }
