@@ -193,7 +193,7 @@ fn optimized(
     let typed = ops::drop_identities(typed)?;
     let typed = ops::multiply(typed, isa, lowering)?;
     let typed = ops::block(typed, isa, lowering)?;
-    let mut graph = typed.into_decluttered()?;
+    let mut graph = ops::attend(typed.into_decluttered()?, isa)?;
     origins.add(&graph);
     for node in &mut graph.nodes {
         if let Some(op) = node.op_as::<IfThenElse>() {

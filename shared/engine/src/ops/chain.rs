@@ -328,7 +328,11 @@ fn constant(
 }
 
 /// The constant operand of a binary node, where it is one number, and its slot.
-fn scalar(model: &TypedModel, node: &TypedNode, outlet: OutletId) -> Option<(f32, usize)> {
+pub(super) fn scalar(
+    model: &TypedModel,
+    node: &TypedNode,
+    outlet: OutletId,
+) -> Option<(f32, usize)> {
     node.op_as::<TypedBinOp>().filter(|op| op.1.is_none())?;
     let slot = usize::from(node.inputs[0] == outlet);
     let tensor = model.outlet_fact(node.inputs[slot]).ok()?.konst.as_ref()?;

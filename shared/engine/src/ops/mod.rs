@@ -7,6 +7,7 @@
 //! nothing computed anew.
 
 mod affine;
+mod attention;
 mod blank;
 mod blocking;
 mod branches;
@@ -41,6 +42,7 @@ mod window;
 mod tests;
 
 pub(crate) use affine::Affine;
+pub(crate) use attention::{Attention, Places, attend};
 pub(crate) use blocking::block;
 pub(crate) use branches::{Branch, Branches};
 pub(crate) use convolution::Convolution;

@@ -419,6 +419,13 @@ def contrib():
         inputs = ["x", "w", "b"] + (["mask"] if extra else [])
         save(f"attention_{name}", [node("Attention", inputs, ["y"], num_heads=2, **more)],
              {"x": f32(2, 3, 8)} | extra, [y(2, 3, 8)], [("w", f32(8, 24)), ("b", f32(24))])
+    # Long enough for our own kernel. Numbers of their own: those of the other cases stay what they are.
+    rng = np.random.default_rng(8)
+    long = {name: rng.standard_normal(shape).astype(np.float32)
+            for name, shape in {"x": (2, 20, 8), "w": (8, 24), "b": (24,)}.items()}
+    seen = (np.arange(20) < np.array([[20], [13]])).astype(np.int32)
+    save("attention_long", [node("Attention", ["x", "w", "b", "mask"], ["y"], num_heads=2)],
+         {"x": long.pop("x"), "mask": seen}, [y(2, 20, 8)], list(long.items()))
     for op in ["BiasGelu", "FastGelu"]:
         save(op.lower(), [node(op, ["x", "b"], ["y"])], {"x": f32(2, 8)}, [y(2, 8)], [("b", f32(8))])
     for op in ["Gelu", "QuickGelu"]:

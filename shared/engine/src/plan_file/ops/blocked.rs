@@ -1,4 +1,4 @@
-//! Our own operators on blocked channels and on bytes: plain data, written down as it is.
+//! Our own operators on blocked channels, on bytes, and of attention: plain data, written down as it is.
 
 use dunlin_kernels::{
     self as kernels, Activation, Conv, Depthwise, IntegerConv, Isa, Method, Pool, Steps, Window,
@@ -9,9 +9,9 @@ use tract_onnx::tract_core::internal::Op;
 
 use crate::error::{Error, Result};
 use crate::ops::{
-    Affine, BlockedPool, Convolution, DepthwiseConvolution, DynamicQuantize, FakeQuantize,
-    FromBlocked, FromBytes, IntegerConvolution, IntegerDepthwise, IntegerProduct, MatrixProduct,
-    SumOfBytes, ToBlocked, ToBytes,
+    Affine, Attention, BlockedPool, Convolution, DepthwiseConvolution, DynamicQuantize,
+    FakeQuantize, FromBlocked, FromBytes, IntegerConvolution, IntegerDepthwise, IntegerProduct,
+    MatrixProduct, Places, SumOfBytes, ToBlocked, ToBytes,
 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,12 @@ enum Work {
         conv: Conv,
         residual: bool,
     },
+    /// What it states is checked beside the shapes that it is for.
+    Attention {
+        places: [Places; 4],
+        scale: f32,
+        masked: bool,
+    },
 }
 
 impl Blocked {
@@ -107,6 +113,13 @@ impl Blocked {
                 terms: op.terms,
                 activation: op.activation,
                 steps: op.steps,
+            };
+            (op.isa, work)
+        } else if let Some(op) = op.downcast_ref::<Attention>() {
+            let work = Work::Attention {
+                places: op.places,
+                scale: op.scale,
+                masked: op.masked,
             };
             (op.isa, work)
         } else if let Some(op) = op.downcast_ref::<ToBlocked>() {
@@ -194,6 +207,16 @@ impl Blocked {
                 }
                 Box::new(MatrixProduct { isa, product })
             }
+            &Work::Attention {
+                places,
+                scale,
+                masked,
+            } => Box::new(Attention {
+                isa,
+                places,
+                scale,
+                masked,
+            }),
             &Work::ToBytes(steps) => Box::new(ToBytes { isa, steps }),
             &Work::FromBytes(steps) => Box::new(FromBytes { isa, steps }),
             &Work::SumOfBytes {
