@@ -13,6 +13,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::quant::DequantizeLinearF32;
 use tract_onnx::tract_core::tract_linalg::block_quant::BlockQuantStorage;
 
+use super::blank::{blank, numbers};
 use super::chain::only_reader;
 use super::dynamic_quantize::DynamicQuantize;
 use super::grid::Grid;
@@ -206,7 +207,9 @@ impl Matrices {
 struct Numbers {
     isa: Isa,
     product: kernels::Product,
-    weights: Vec<f32>,
+    weights: Arc<Tensor>,
+    /// How far apart two inputs are in them, and two outputs.
+    strides: [usize; 2],
 }
 
 impl Numbers {
@@ -225,11 +228,13 @@ impl Numbers {
             return None;
         }
         let axes = Axes::of(einsum, fact, of_weights)?;
-        let ([inputs, outputs], weights) = axes.columns::<f32>(&constant(model, w)?)?;
+        let (weights, sizes, strides) = axes.unpacked(&constant(model, w)?)?;
+        let [inputs, outputs] = sizes;
         Some(Self {
             isa,
             product: kernels::Product { inputs, outputs },
             weights,
+            strides,
         })
     }
 
@@ -241,10 +246,17 @@ impl Numbers {
         let bias = bias(model, node, product.outputs);
         let (end, mut bias) = bias.unwrap_or((node.id.into(), Vec::new()));
         bias.resize(lanes, 0.0);
-        let weights = tensor1(&product.arrange(isa, &self.weights));
+        // They may be most of the model: they are arranged where they stay, and never copied.
+        let mut arranged = blank(&[product.weights_len(isa)])?;
+        let (weights, [by_input, by_output]) = (numbers(&self.weights)?, self.strides);
+        product.arrange(
+            isa,
+            |input, output| weights[input * by_input + output * by_output],
+            arranged.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
+        );
         let inputs = [
             patch.tap_model(model, node.inputs[0])?,
-            patch.add_const(format!("{name}.weights"), weights)?,
+            patch.add_const(format!("{name}.weights"), arranged)?,
             patch.add_const(format!("{name}.bias"), tensor1(&bias))?,
         ];
         let output = patch.wire_node(name, MatrixProduct { isa, product }, &inputs)?;
@@ -306,18 +318,25 @@ impl Axes {
         (rows && ones && apart).then_some(axes)
     }
 
-    /// Inputs and outputs, and the weights as `[inputs, outputs]`.
-    fn columns<T: Datum + Copy>(self, weights: &Arc<Tensor>) -> Option<([usize; 2], Vec<T>)> {
+    /// The weights as numbers, how many inputs and outputs they have, and how far apart two of each are.
+    fn unpacked(self, weights: &Arc<Tensor>) -> Option<(Arc<Tensor>, [usize; 2], [usize; 2])> {
         let shape = weights.shape();
         let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();
-        let (by_input, by_output) = (stride(self.inputs), stride(self.outputs));
-        let (inputs, outputs) = (shape[self.inputs], shape[self.outputs]);
+        let strides = [stride(self.inputs), stride(self.outputs)];
+        let sizes = [shape[self.inputs], shape[self.outputs]];
         let unpacked = match weights.storage_as::<BlockQuantStorage>() {
-            Some(_) if inputs * outputs > UNPACKED => return None,
-            Some(blocks) => Some(blocks.format().dequant_f32(blocks.value()).ok()?),
-            None => None,
+            Some(_) if sizes[0] * sizes[1] > UNPACKED => return None,
+            Some(blocks) => Arc::new(blocks.format().dequant_f32(blocks.value()).ok()?),
+            None => Arc::clone(weights),
         };
-        let weights = unpacked.as_ref().unwrap_or(weights);
+        unpacked
+            .has_plain_ram_storage()
+            .then_some((unpacked, sizes, strides))
+    }
+
+    /// Inputs and outputs, and the weights as `[inputs, outputs]`.
+    fn columns<T: Datum + Copy>(self, weights: &Arc<Tensor>) -> Option<([usize; 2], Vec<T>)> {
+        let (weights, [inputs, outputs], [by_input, by_output]) = self.unpacked(weights)?;
         let view = weights.try_as_plain_ram().ok()?;
         let weights = view.as_slice::<T>().ok()?;
         let row = |row: usize| (0..outputs).map(move |at| weights[row * by_input + at * by_output]);

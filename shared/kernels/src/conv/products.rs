@@ -130,24 +130,25 @@ impl Product {
         isa.blocks(self.outputs) * isa.lanes() * self.inputs
     }
 
-    /// Weights from `[inputs, outputs]` to the kernel's order: `[output block, input, output lane]`, zeros where a lane
-    /// is no column.
+    /// Brings weights (of an input and an output) into the kernel's order: `[output block, input, output lane]`, zeros
+    /// where a lane is no column.
     ///
     /// # Panics
-    /// If the slice has another length.
-    pub fn arrange(&self, isa: Isa, weights: &[f32]) -> Vec<f32> {
-        assert_eq!(weights.len(), self.inputs * self.outputs, "weights");
+    /// If the slice has another length than [`Self::weights_len`].
+    pub fn arrange(&self, isa: Isa, weight: impl Fn(usize, usize) -> f32, arranged: &mut [f32]) {
+        assert_eq!(arranged.len(), self.weights_len(isa), "weights");
         let lanes = isa.lanes();
-        let mut arranged = vec![0.0; self.weights_len(isa)];
         for (block, arranged) in arranged.chunks_exact_mut(self.inputs * lanes).enumerate() {
             let first = block * lanes;
             let width = lanes.min(self.outputs - first);
-            let rows = weights.chunks_exact(self.outputs);
-            for (to, from) in arranged.chunks_exact_mut(lanes).zip(rows) {
-                to[..width].copy_from_slice(&from[first..first + width]);
+            for (input, to) in arranged.chunks_exact_mut(lanes).enumerate() {
+                let (columns, none) = to.split_at_mut(width);
+                for (lane, to) in columns.iter_mut().enumerate() {
+                    *to = weight(input, first + lane);
+                }
+                none.fill(0.0);
             }
         }
-        arranged
     }
 
     /// Multiplies `rows` (`[rows, inputs]`) with arranged weights; `bias` has a number for each lane, `output` is
