@@ -116,7 +116,12 @@ pub(crate) fn from_tract(value: TValue) -> Result<Tensor> {
     } else {
         Arc::new(tensor.into_tensor().into_plain_ram().map_err(unreadable)?)
     };
-    Tensor::new(datatype, shape, Bytes::from_owner(Owner(tensor))).map_err(malformed)
+    Tensor::new(datatype, shape, bytes(tensor)).map_err(malformed)
+}
+
+/// The bytes of a tensor in plain memory, where they lie.
+pub(crate) fn bytes(tensor: Arc<TractTensor>) -> Bytes {
+    Bytes::from_owner(Owner(tensor))
 }
 
 fn dimensions(tensor: &TractTensor) -> Result<Tensor> {

@@ -59,8 +59,8 @@ impl InPlace {
     }
 
     /// The tensor's bytes, if they lie elsewhere.
-    pub(crate) fn bytes(tensor: &Tensor) -> Option<&[u8]> {
-        tensor.storage_as::<Self>().map(|here| &here.0[..])
+    pub(crate) fn bytes(tensor: &Tensor) -> Option<&Bytes> {
+        tensor.storage_as::<Self>().map(|here| &here.0)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::layout::ALIGN;
+use super::layout::{self, ALIGN};
 use crate::error::{Error, Result};
 
 /// Where a constant lies in the region.
@@ -16,58 +17,75 @@ pub(super) struct Span {
     len: u64,
 }
 
+/// The region as it grows. What a graph holds anyway is not copied: its memory is shared until the file is written.
 #[derive(Default)]
 pub(super) struct Writer {
-    bytes: Vec<u8>,
+    /// By their offsets.
+    pieces: Vec<(u64, Bytes)>,
+    len: u64,
     /// By hash; what has the same hash is compared.
     known: HashMap<u64, Vec<Span>>,
 }
 
 impl Writer {
+    /// Adds a copy of these bytes.
     pub(super) fn add(&mut self, constant: &[u8]) -> Span {
+        self.insert(constant, || layout::aligned_copy(constant))
+    }
+
+    /// Adds these bytes, which must be aligned as their readers want them.
+    pub(super) fn share(&mut self, constant: &Bytes) -> Span {
+        self.insert(constant, || constant.clone())
+    }
+
+    fn insert(&mut self, constant: &[u8], piece: impl FnOnce() -> Bytes) -> Span {
         let mut hasher = DefaultHasher::new();
         constant.hash(&mut hasher);
-        let same = self.known.entry(hasher.finish()).or_default();
-        let bytes = &self.bytes;
-        let equal = |span: &&Span| {
-            let at = span.offset as usize;
-            bytes[at..at + span.len as usize] == *constant
-        };
-        if let Some(span) = same.iter().find(equal) {
+        let hash = hasher.finish();
+        let mut same = self.known.get(&hash).into_iter().flatten();
+        if let Some(span) = same.find(|span| *self.piece(**span) == *constant) {
             return *span;
         }
-        let offset = self.bytes.len().next_multiple_of(ALIGN);
-        self.bytes.resize(offset, 0);
-        self.bytes.extend_from_slice(constant);
         let span = Span {
-            offset: offset as u64,
+            offset: self.len.next_multiple_of(ALIGN as u64),
             len: constant.len() as u64,
         };
-        same.push(span);
+        self.pieces.push((span.offset, piece()));
+        self.len = span.offset + span.len;
+        self.known.entry(hash).or_default().push(span);
         span
     }
 
-    /// What was written so far, to be read again.
-    pub(super) fn get(&self, span: Span) -> Bytes {
-        let at = span.offset as usize;
-        Bytes::copy_from_slice(&self.bytes[at..at + span.len as usize])
+    fn piece(&self, span: Span) -> &Bytes {
+        let at = self
+            .pieces
+            .partition_point(|(offset, _)| *offset < span.offset);
+        &self.pieces[at].1
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+    pub(super) fn len(&self) -> u64 {
+        self.len
     }
 
     /// Forgets what came after the region had this length.
-    pub(super) fn rewind(&mut self, len: usize) {
-        self.bytes.truncate(len);
+    pub(super) fn rewind(&mut self, len: u64) {
+        self.pieces.retain(|(offset, _)| *offset < len);
+        self.len = len;
         self.known.retain(|_, spans| {
-            spans.retain(|span| (span.offset as usize) < len);
+            spans.retain(|span| span.offset < len);
             !spans.is_empty()
         });
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// The region's bytes.
+    pub(super) fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut end = 0;
+        for (offset, piece) in &self.pieces {
+            out.write_all(&[0; ALIGN][..(offset - end) as usize])?;
+            out.write_all(piece)?;
+            end = offset + piece.len() as u64;
+        }
+        Ok(())
     }
 }
 
@@ -106,7 +124,8 @@ impl Constants for Reader {
 }
 
 impl Constants for Writer {
+    /// What was written so far, to be read again.
     fn get(&self, span: Span) -> Result<Bytes> {
-        Ok(Self::get(self, span))
+        Ok(self.piece(span).clone())
     }
 }

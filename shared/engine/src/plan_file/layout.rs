@@ -1,9 +1,12 @@
 //! The bytes of a plan file: a prefix of fixed size, the records, the constants.
 
-use bytes::Bytes;
-use tract_onnx::tract_core::internal::Blob;
+use std::io::Write;
 
+use bytes::Bytes;
+
+use super::constants::Writer;
 use super::record::Header;
+use super::unnamed;
 use crate::Limits;
 use crate::error::{Error, Result};
 
@@ -17,34 +20,47 @@ const VERSION: u32 = 1;
 const PREFIX: usize = 8 + 4 + 4 + 8 + 8;
 /// Records tell of nodes, not of weights.
 const RECORD_BYTES: usize = 256 << 20;
+/// A larger file is written to a disk, not to memory.
+const LARGE: usize = 64 << 20;
 
 /// Whether these bytes begin like a plan.
 pub fn is_plan(file: &[u8]) -> bool {
     file.starts_with(MAGIC)
 }
 
-pub(super) fn write(header: &Header, constants: &[u8]) -> Result<Bytes> {
+/// The file. A large one lies in memory that the system may take for other things, where it gives such.
+pub(super) fn write(header: &Header, constants: &Writer) -> Result<Bytes> {
     let records = postcard::to_stdvec(header).map_err(|error| {
         Error::unsupported("the records of a plan can't be written").caused_by(error)
     })?;
     let at = (PREFIX + records.len()).next_multiple_of(ALIGN);
     let too_long = |_| Error::too_large("a plan's records are too long");
-    let mut file: Vec<u8> = Vec::with_capacity(at + constants.len() + ALIGN);
-    let skip = file.as_ptr().align_offset(ALIGN);
-    file.resize(skip, 0);
-    file.extend_from_slice(MAGIC);
-    file.extend_from_slice(&VERSION.to_le_bytes());
-    file.extend_from_slice(
-        &u32::try_from(records.len())
-            .map_err(too_long)?
-            .to_le_bytes(),
-    );
-    file.extend_from_slice(&(at as u64).to_le_bytes());
-    file.extend_from_slice(&(constants.len() as u64).to_le_bytes());
-    file.extend_from_slice(&records);
-    file.resize(skip + at, 0);
-    file.extend_from_slice(constants);
-    Ok(Bytes::from(file).slice(skip..))
+    let len = u32::try_from(records.len()).map_err(too_long)?;
+    let mut head = Vec::with_capacity(at);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&VERSION.to_le_bytes());
+    head.extend_from_slice(&len.to_le_bytes());
+    head.extend_from_slice(&(at as u64).to_le_bytes());
+    head.extend_from_slice(&constants.len().to_le_bytes());
+    head.extend_from_slice(&records);
+    head.resize(at, 0);
+    let write = |out: &mut dyn Write| {
+        out.write_all(&head)?;
+        constants.write_to(out)
+    };
+    let all = at + constants.len() as usize;
+    if all > LARGE {
+        match unnamed::file(write) {
+            Ok(file) => return Ok(file),
+            Err(error) => {
+                tracing::debug!(%error, "no room in a temporary file: a plan stays in memory");
+            }
+        }
+    }
+    Ok(aligned_with(all, |file| {
+        // Writing into a vector doesn't fail.
+        let _ = write(file);
+    }))
 }
 
 /// The records, and the constants in aligned memory: a view of `file` where that is aligned, as
@@ -92,24 +108,26 @@ pub(super) fn read(file: &Bytes, limits: &Limits) -> Result<(Header, Bytes)> {
     if !rest.is_empty() {
         return Err(broken("something follows its records"));
     }
-    Ok((header, aligned(file.slice(at..end))?))
+    Ok((header, aligned(file.slice(at..end))))
 }
 
-pub(super) fn aligned(bytes: Bytes) -> Result<Bytes> {
+pub(super) fn aligned(bytes: Bytes) -> Bytes {
     if bytes.as_ptr().addr().is_multiple_of(ALIGN) {
-        return Ok(bytes);
+        bytes
+    } else {
+        aligned_copy(&bytes)
     }
-    let copy = Blob::from_bytes_alignment(&bytes, ALIGN).map_err(|error| {
-        Error::from_tract(crate::ErrorKind::Failed, "no memory for a plan", error)
-    })?;
-    Ok(Bytes::from_owner(Owner(copy)))
 }
 
-/// Lets [`Bytes`] own aligned memory.
-struct Owner(Blob);
+pub(super) fn aligned_copy(bytes: &[u8]) -> Bytes {
+    aligned_with(bytes.len(), |copy| copy.extend_from_slice(bytes))
+}
 
-impl AsRef<[u8]> for Owner {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
+/// Aligned memory for so many bytes, which `fill` appends.
+fn aligned_with(len: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut memory: Vec<u8> = Vec::with_capacity(len + ALIGN);
+    let skip = memory.as_ptr().align_offset(ALIGN);
+    memory.resize(skip, 0);
+    fill(&mut memory);
+    Bytes::from(memory).slice(skip..)
 }

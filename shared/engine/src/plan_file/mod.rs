@@ -17,6 +17,7 @@ mod ops;
 mod packed;
 mod record;
 mod target;
+mod unnamed;
 
 use bytes::Bytes;
 use tract_onnx::prelude::TypedModel;
@@ -41,7 +42,7 @@ pub const ENGINE: &str = concat!("dunlin ", env!("CARGO_PKG_VERSION"), ", tract 
 
 /// A plan for a batch must not make the file larger by more than one part in so many: kernels for
 /// other sizes want their own copies of the weights.
-const LARGER: usize = 8;
+const LARGER: u64 = 8;
 
 /// A graph and the input shapes that it was optimized for.
 pub(crate) struct ShapedGraph<'a> {
@@ -100,7 +101,7 @@ pub(crate) fn write(
             batches,
             plans,
         };
-        layout::write(&header, &constants.into_bytes())
+        layout::write(&header, &constants)
     })
 }
 
@@ -113,8 +114,7 @@ pub(crate) fn as_read(
     guarded(ErrorKind::Unsupported, "writing a plan", || {
         let mut constants = constants::Writer::default();
         let record = graph::write(graph, origins, &mut constants)?;
-        let constants = layout::aligned(constants.into_bytes().into())?;
-        graph::read(&record, &constants::Reader::new(constants), limits)
+        graph::read(&record, &constants, limits)
     })
 }
 

@@ -89,7 +89,7 @@ impl Matrix {
             k: packed.k(),
             mn: packed.mn(),
             panel_bytes: packed.panel_bytes,
-            bytes: constants.add(&packed.packed),
+            bytes: constants.share(&Bytes::from_owner(Panels(packed.packed.clone()))),
         })
     }
 
@@ -148,6 +148,15 @@ impl Matrix {
             panel_bytes: self.panel_bytes,
             mn: self.mn,
         })
+    }
+}
+
+/// Lets [`Bytes`] own packed panels.
+struct Panels(Arc<Blob>);
+
+impl AsRef<[u8]> for Panels {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -17,6 +17,7 @@ use crate::plan_file::constants::{Constants, Span, Writer};
 use crate::plan_file::halves;
 use crate::plan_file::packed::Matrix;
 use crate::plan_file::record::{Fact, Number};
+use crate::tensor;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::plan_file) enum Constant {
@@ -92,20 +93,19 @@ impl Constant {
     /// The same for a constant that is only read by operators which take it where it lies.
     pub(in crate::plan_file) fn in_place(op: &dyn Op, constants: &mut Writer) -> Option<Self> {
         let tensor = op.downcast_ref::<Const>()?.val();
-        let plain = || tensor.has_plain_ram_storage().then(|| tensor.as_bytes());
-        let bytes = InPlace::bytes(tensor).or_else(plain)?;
+        let bytes = where_it_lies(tensor)?;
         if tensor.datum_type() != DatumType::F32 {
             return None;
         }
         let shape = tensor.shape().to_vec();
-        Some(match halves::of(bytemuck::cast_slice(bytes)) {
+        Some(match halves::of(bytemuck::cast_slice(&bytes)) {
             Some(halves) => Self::HalvesInPlace {
                 shape,
                 bytes: constants.add(&halves),
             },
             None => Self::InPlace {
                 shape,
-                bytes: constants.add(bytes),
+                bytes: constants.share(&bytes),
             },
         })
     }
@@ -113,11 +113,10 @@ impl Constant {
     /// The same for a constant that is only looked up.
     pub(in crate::plan_file) fn table(op: &dyn Op, constants: &mut Writer) -> Option<Self> {
         let tensor = op.downcast_ref::<Const>()?.val();
-        let plain = || tensor.has_plain_ram_storage().then(|| tensor.as_bytes());
-        let bytes = InPlace::bytes(tensor).or_else(plain)?;
+        let bytes = where_it_lies(tensor)?;
         let single = tensor.datum_type() == DatumType::F32;
         let halves = single
-            .then(|| halves::of(bytemuck::cast_slice(bytes)))
+            .then(|| halves::of(bytemuck::cast_slice(&bytes)))
             .flatten();
         let datatype = match halves {
             Some(_) => Number::F16,
@@ -126,7 +125,10 @@ impl Constant {
         let shape = tensor.shape().to_vec();
         Some(Self::Table {
             fact: Fact { datatype, shape },
-            bytes: constants.add(halves.as_deref().unwrap_or(bytes)),
+            bytes: match halves {
+                Some(halves) => constants.add(&halves),
+                None => constants.share(&bytes),
+            },
         })
     }
 
@@ -241,6 +243,12 @@ impl TensorRecord {
             }
         }
     }
+}
+
+/// The bytes of numbers that a graph holds, shared with it.
+fn where_it_lies(tensor: &Arc<Tensor>) -> Option<Bytes> {
+    let plain = || (tensor.has_plain_ram_storage()).then(|| tensor::bytes(Arc::clone(tensor)));
+    InPlace::bytes(tensor).cloned().or_else(plain)
 }
 
 fn in_place(datum: DatumType, shape: &[usize], numbers: Bytes) -> Result<Box<dyn TypedOp>> {
