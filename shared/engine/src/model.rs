@@ -172,13 +172,14 @@ impl Model {
     }
 
     /// Finds out what this machine does faster in another way than the usual one, and lets all plans made so far do it
-    /// so: for [`Self::compile`] to write down. `onnx` is what the model was loaded from. It runs on one example of each
+    /// so: for [`Self::compile`] to write down. `onnx` is what the model was loaded from, if that is at hand. It runs on one example of each
     /// shape, which it has run on before: for about `time` for each of at most four questions, and a few times at least.
     ///
-    /// Who does a product or a convolution, and how wide blocks are, follows the rule in files of more than 256 MiB.
+    /// Who does a product or a convolution, and how wide blocks are, follows the rule without the file, and in files of
+    /// more than 256 MiB.
     pub fn tune(
         &self,
-        onnx: &Bytes,
+        onnx: Option<&Bytes>,
         examples: Vec<Vec<NamedTensor>>,
         time: Duration,
     ) -> Result<()> {
@@ -186,19 +187,22 @@ impl Model {
             .map_err(|error| error.in_model(&self.name))
     }
 
-    fn choose(&self, onnx: &Bytes, examples: Vec<Vec<NamedTensor>>, time: Duration) -> Result<()> {
+    fn choose(
+        &self,
+        onnx: Option<&Bytes>,
+        examples: Vec<Vec<NamedTensor>>,
+        time: Duration,
+    ) -> Result<()> {
         let examples = examples.into_iter().map(|inputs| self.accept(inputs));
         let examples = examples.collect::<Result<Vec<_>>>()?;
-        let small = onnx.len() <= tune::LARGEST_FILE;
-        let kept = if small {
-            self.portable.get(&self.limits)?
-        } else {
-            None
+        let small = onnx.filter(|onnx| onnx.len() <= tune::LARGEST_FILE);
+        let kept = match small {
+            Some(_) => self.portable.get(&self.limits)?,
+            None => None,
         };
-        let read = if small && kept.is_none() {
-            Some(Opened::read(onnx.clone(), &self.limits)?)
-        } else {
-            None
+        let read = match small.filter(|_| kept.is_none()) {
+            Some(onnx) => Some(Opened::read(onnx.clone(), &self.limits)?),
+            None => None,
         };
         let opened = kept.or(read.as_ref());
         let opened = opened.filter(|opened| opened.graph.nodes.len() <= tune::LARGEST_GRAPH);

@@ -76,7 +76,7 @@ fn what_was_measured_is_written_down() {
     let wanted = model.run(image.clone()).expect("a run");
     let onnx = std::fs::read(path).expect("a file").into();
     model
-        .tune(&onnx, vec![image.clone()], Duration::from_millis(100))
+        .tune(Some(&onnx), vec![image.clone()], Duration::from_millis(100))
         .expect("a choice");
     let tuned = model.run(image.clone()).expect("a run");
     let plan = read("digits", &model.compile().expect("a plan")).expect("sound");

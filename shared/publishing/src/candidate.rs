@@ -9,6 +9,7 @@ use dunlin_protocol::NamedTensor;
 use dunlin_registry::{ModelName, Role};
 use dunlin_transforms::{Files, Spec, Tokenizer, parse_labels};
 
+use crate::source::Source;
 use crate::{Description, Error, ErrorKind, Precision, Result, guess, tensors};
 
 /// A file other than the model may have so many bytes.
@@ -22,7 +23,7 @@ const MODEL: &str = "model.onnx";
 pub struct Candidate {
     pub(crate) name: ModelName,
     pub(crate) description: Description,
-    pub(crate) onnx: Bytes,
+    pub(crate) source: Source,
     pub(crate) report: Report,
     pub(crate) labels_file: Option<Bytes>,
     pub(crate) tokenizer_file: Option<Bytes>,
@@ -69,7 +70,7 @@ impl Candidate {
         let stem = own
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned());
-        let onnx = read_file(path, Limits::default().model_bytes as u64)?;
+        let onnx = Source::read(path)?;
         let mut candidate = Self::assemble(Description::default(), onnx, name, stem, |_| Ok(None))?;
         if path.with_file_name(DESCRIPTION).is_file() {
             candidate.notes.push(format!(
@@ -89,6 +90,7 @@ impl Candidate {
             .clone()
             .unwrap_or_else(|| MODEL.to_owned());
         let onnx = files(&model).ok_or_else(|| missing(&model))?;
+        let onnx = (onnx.clone().into(), onnx);
         Self::assemble(description, onnx, None, None, |file| Ok(files(file)))
     }
 
@@ -119,6 +121,7 @@ impl Candidate {
         }
         let model = description.model.as_deref().unwrap_or(MODEL);
         let onnx = files.get(model).cloned().ok_or_else(|| missing(model))?;
+        let onnx = (onnx.clone().into(), onnx);
         let other = description.name.take_if(|other| other != name.as_str());
         let files = |file: &str| Ok(files.get(file).cloned());
         let mut candidate = Self::assemble(description, onnx, Some(name.as_str()), None, files)?;
@@ -150,7 +153,7 @@ impl Candidate {
             ));
         };
         let model = folder.join(description.model.as_deref().unwrap_or(MODEL));
-        let onnx = read_file(&model, Limits::default().model_bytes as u64)?;
+        let onnx = Source::read(&model)?;
         Self::assemble(description, onnx, name, own_name, |file| {
             read_file(&folder.join(file), FILE_LIMIT).map(Some)
         })
@@ -158,7 +161,7 @@ impl Candidate {
 
     fn assemble(
         description: Description,
-        onnx: Bytes,
+        (source, onnx): (Source, Bytes),
         name: Option<&str>,
         own_name: Option<String>,
         files: impl Fn(&str) -> Result<Option<Bytes>>,
@@ -178,6 +181,7 @@ impl Candidate {
             .because(error)
         })?;
         let report = dunlin_engine::inspect(name.as_str(), &onnx, &Limits::default())?;
+        drop(onnx);
 
         let file = |file: &str| files(file)?.ok_or_else(|| missing(file));
         let labels_file = description.labels.as_deref().map(file).transpose()?;
@@ -202,7 +206,7 @@ impl Candidate {
 
         let mut candidate = Self {
             name,
-            onnx,
+            source,
             report,
             labels_file,
             tokenizer_file,
@@ -273,9 +277,9 @@ impl Candidate {
         &self.report
     }
 
-    /// The graph's file, at the precision that was chosen.
-    pub fn onnx(&self) -> &Bytes {
-        &self.onnx
+    /// The graph's file, at the precision that was chosen. A large one is read anew, and may have been changed meanwhile.
+    pub fn onnx(&self) -> Result<Bytes> {
+        self.source.bytes()
     }
 
     /// What `model.toml` says, and what was guessed where it is silent.

@@ -30,8 +30,9 @@ pub struct Compiled {
 impl Candidate {
     /// Loads the graph, and checks that the declared transforms fit it.
     pub fn compile(self, options: &CompileOptions) -> Result<Compiled> {
+        let onnx = self.source.bytes()?;
         let started = Instant::now();
-        let model = Model::load(self.name.as_str(), self.onnx.clone(), &options.load)?;
+        let model = Model::load(self.name.as_str(), onnx, &options.load)?;
         let load_time = started.elapsed();
         let pipeline = Pipeline::new(
             &self.spec(),

@@ -61,6 +61,7 @@ mod precision;
 mod prove;
 mod publish;
 mod seeded;
+mod source;
 mod tensors;
 mod upload;
 

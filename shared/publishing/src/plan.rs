@@ -115,7 +115,8 @@ impl Compiled {
                 known.push(shapes);
             }
         }
-        self.model.tune(&self.candidate.onnx, examples, time)?;
+        self.model
+            .tune(self.candidate.source.held(), examples, time)?;
         Ok(())
     }
 

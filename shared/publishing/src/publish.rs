@@ -24,7 +24,7 @@ impl Verified {
         let plan = self.plan.as_ref().map_or(0, |plan| plan.bytes().len());
         let attachments = self.candidate.attachments.iter();
         let attached: usize = attachments.map(|(.., bytes)| bytes.len()).sum();
-        (self.candidate.onnx.len() + plan + self.pack_bytes.len() + files + attached) as u64
+        self.candidate.source.size() + (plan + self.pack_bytes.len() + files + attached) as u64
     }
 
     /// Stores the model as its next version; `progress` is told of bytes as they are stored.
@@ -53,8 +53,9 @@ impl Verified {
     fn into_draft(self) -> Result<Draft> {
         let candidate = self.candidate;
         let spec = candidate.spec();
+        let onnx = candidate.source.bytes()?;
         let mut draft = Draft::new(candidate.name);
-        let model: &mut Artifact = draft.attach(Role::Model, "onnx", candidate.onnx);
+        let model: &mut Artifact = draft.attach(Role::Model, "onnx", onnx);
         let precision = candidate.precision.map(|precision| precision.to_string());
         model.measured = self.measured;
         model.precision.clone_from(&precision);

@@ -96,8 +96,8 @@ fn the_source_is_not_weighed() {
     let weighed = weigh(&digits(), Choice::Source, Evaluation::default()).unwrap();
     assert!(weighed.trials.is_empty());
     assert_eq!(
-        weighed.verified.candidate().onnx(),
-        &fs::read(digits().join("model.onnx")).unwrap()
+        weighed.verified.candidate().onnx().unwrap(),
+        fs::read(digits().join("model.onnx")).unwrap()
     );
 }
 

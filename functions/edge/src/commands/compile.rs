@@ -61,8 +61,8 @@ pub(crate) async fn compile(arguments: CompileArgs, context: &Context) -> Result
     if let Some(file) = &arguments.output {
         let is_onnx = file.extension().is_some_and(|ending| ending == "onnx");
         let bytes = match verified.plan() {
-            _ if is_onnx => verified.candidate().onnx(),
-            Some(plan) => plan.bytes(),
+            _ if is_onnx => verified.candidate().onnx()?,
+            Some(plan) => plan.bytes().clone(),
             None => {
                 return Err(Failure::failed(format!(
                     "there is no plan to write: {}",

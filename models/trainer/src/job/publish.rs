@@ -46,7 +46,7 @@ impl Job<'_> {
         report.precisions = trials;
         let precision = report.precision();
         if precision.is_some() {
-            let served = served.at(name.as_str(), verified.candidate().onnx().clone())?;
+            let served = served.at(name.as_str(), verified.candidate().onnx()?)?;
             (report.evaluation, report.slices) = self.evaluation(&served)?;
             report.gates = self.judge(&report.evaluation, report.production.as_ref());
             verified.set_metrics(report.manifest_metrics());

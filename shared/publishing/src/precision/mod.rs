@@ -213,21 +213,22 @@ impl Candidate {
         let Some(mut verified) = made.swap_remove(chosen) else {
             unreachable!("what failed is not chosen")
         };
-        verified.candidate.record(&trials, &self.onnx)?;
+        verified.candidate.record(&trials, &self.source.digest())?;
         Ok(Weighed { verified, trials })
     }
 
     /// The model with its graph rewritten.
     fn at(&self, precision: Precision, calibration: &[Inputs]) -> Result<Self> {
         let (name, limits) = (self.name.as_str(), Limits::default());
+        let onnx = self.source.bytes()?;
         let onnx = match precision {
-            Precision::Source => self.onnx.clone(),
-            Precision::F16 => precision::half(name, &self.onnx, &limits)?,
-            Precision::Int8 => precision::int8(name, &self.onnx, calibration, &limits)?,
+            Precision::Source => onnx,
+            Precision::F16 => precision::half(name, &onnx, &limits)?,
+            Precision::Int8 => precision::int8(name, &onnx, calibration, &limits)?,
         };
         Ok(Self {
             report: dunlin_engine::inspect(name, &onnx, &limits)?,
-            onnx,
+            source: onnx.into(),
             precision: Some(precision).filter(|&precision| precision != Precision::Source),
             ..self.clone()
         })
@@ -249,14 +250,13 @@ impl Candidate {
     }
 
     /// Writes down what was chosen, from what, and what the source was.
-    fn record(&mut self, trials: &[Trial], source: &[u8]) -> Result<()> {
+    fn record(&mut self, trials: &[Trial], source: &Digest) -> Result<()> {
         let trials = serde_json::to_value(trials).map_err(|error| {
             Error::new(ErrorKind::InvalidDescription, "the table can't be written").because(error)
         })?;
         let provenance = &mut self.description.provenance;
         provenance.insert("precisions".into(), trials);
-        let source = Digest::of(source).to_string();
-        provenance.insert("source".into(), source.into());
+        provenance.insert("source".into(), source.to_string().into());
         Ok(())
     }
 }
