@@ -18,7 +18,7 @@ pub fn inspect(name: &str, onnx: &Bytes, limits: &Limits) -> Result<Report> {
     report(onnx, limits).map_err(|error| error.in_model(name))
 }
 
-fn report(onnx: &[u8], limits: &Limits) -> Result<Report> {
+fn report(onnx: &Bytes, limits: &Limits) -> Result<Report> {
     let decoded = Decoded::new(onnx, limits)?;
     let proto = &decoded.proto;
     let graph = graph(proto);

@@ -1,5 +1,6 @@
 //! From bytes to the protobuf message of a model.
 
+use bytes::Bytes;
 use prost::Message;
 use tract_onnx::pb;
 
@@ -7,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::{Limits, wire};
 
 /// Decodes a model file. What comes back is sound protobuf within the limits, nothing more.
-pub(crate) fn decode(onnx: &[u8], limits: &Limits) -> Result<pb::ModelProto> {
+pub(crate) fn decode(onnx: &Bytes, limits: &Limits) -> Result<pb::ModelProto> {
     if onnx.is_empty() {
         return Err(Error::invalid_model("the file is empty"));
     }
@@ -18,7 +19,8 @@ pub(crate) fn decode(onnx: &[u8], limits: &Limits) -> Result<pb::ModelProto> {
         )));
     }
     wire::walk(onnx, limits)?;
-    let model = pb::ModelProto::decode(onnx)
+    // Of a slice, prost copies each tensor twice.
+    let model = pb::ModelProto::decode(onnx.clone())
         .map_err(|error| Error::invalid_model("no ONNX file").caused_by(error))?;
     if model.graph.is_none() {
         return Err(Error::invalid_model("no ONNX file: it holds no graph"));

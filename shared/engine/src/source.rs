@@ -2,6 +2,7 @@
 //!
 //! [`Decoded`] (sound protobuf) → [`Checked`] (sound graph, rewritten for tract) → [`Graph`].
 
+use bytes::Bytes;
 use tract_onnx::pb;
 use tract_onnx::prelude::{InferenceModel, InferenceModelExt};
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
@@ -35,7 +36,7 @@ pub(crate) struct Graph {
 }
 
 impl Decoded {
-    pub(crate) fn new(onnx: &[u8], limits: &Limits) -> Result<Self> {
+    pub(crate) fn new(onnx: &Bytes, limits: &Limits) -> Result<Self> {
         let mut proto = proto::decode(onnx, limits)?;
         import::flatten(&mut proto, limits)?;
         Ok(Self { proto })

@@ -81,7 +81,7 @@ pub fn int8(
 }
 
 fn rewrite(
-    onnx: &[u8],
+    onnx: &Bytes,
     limits: &Limits,
     change: impl FnOnce(&mut Edit) -> Result<()>,
 ) -> Result<Bytes> {
