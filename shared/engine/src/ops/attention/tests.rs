@@ -241,7 +241,7 @@ fn what_a_plan_states_must_fit() {
         [1, HEADS, 1, KEYS],
     ];
     let refused = |op: &Attention, shapes: &[[usize; 4]]| {
-        let facts: Vec<_> = shapes.iter().map(|shape| f32::fact(shape)).collect();
+        let facts: Vec<_> = shapes.iter().map(f32::fact).collect();
         let facts: Vec<_> = facts.iter().collect();
         op.output_facts(&facts).is_err()
     };

@@ -179,16 +179,7 @@ impl Blocked {
                 Box::new(IntegerProduct { isa, product })
             }
             Work::IntegerConvolution { conv, residual } => {
-                let IntegerConv { conv: plain, .. } = conv;
-                window(&plain.window, plain.size, plain.inputs.max(plain.outputs))?;
-                if plain.groups == 0 || !conv.is_supported(isa) {
-                    return Err(strange());
-                }
-                Box::new(IntegerConvolution {
-                    isa,
-                    conv: conv.clone(),
-                    residual: *residual,
-                })
+                integer_convolution(isa, conv, *residual)?
             }
             Work::IntegerDepthwise(convolution) => {
                 let plain = &convolution.depthwise;
@@ -248,6 +239,19 @@ fn convolution(isa: Isa, conv: &Conv, method: Method, residual: bool) -> Result<
         isa,
         conv: conv.clone(),
         method,
+        residual,
+    }))
+}
+
+fn integer_convolution(isa: Isa, conv: &IntegerConv, residual: bool) -> Result<Box<dyn TypedOp>> {
+    let IntegerConv { conv: plain, .. } = conv;
+    window(&plain.window, plain.size, plain.inputs.max(plain.outputs))?;
+    if plain.groups == 0 || !conv.is_supported(isa) {
+        return Err(strange());
+    }
+    Ok(Box::new(IntegerConvolution {
+        isa,
+        conv: conv.clone(),
         residual,
     }))
 }
