@@ -25,7 +25,8 @@ impl Case {
         let path = format!("{}/tests/data/{file}.onnx", env!("CARGO_MANIFEST_DIR"));
         let onnx = std::fs::read(path).expect("a model");
         let limits = Limits::default();
-        let checked = Decoded::new(&onnx, &limits).and_then(|decoded| decoded.check(&limits));
+        let checked =
+            Decoded::new(&onnx.into(), &limits).and_then(|decoded| decoded.check(&limits));
         let graph = checked.and_then(crate::source::Checked::graph);
         let Graph {
             model,
