@@ -3,9 +3,12 @@
 //! Their fast forms hold a kernel that only tract's own code generation puts there: what is
 //! written down is the operator, and which form of it; reading asks tract for that form.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::{
-    OutletId, SpecialOps, TVec, TypedFact, TypedModel, TypedNode, TypedOp, tvec,
+    DatumType, OutletId, SpecialOps, TVec, TypedFact, TypedModel, TypedNode, TypedOp, tvec,
 };
 use tract_onnx::tract_core::internal::Op;
 use tract_onnx::tract_core::ops::binary::{
@@ -107,8 +110,38 @@ impl Binary {
     }
 }
 
-/// The fast form of a function for these inputs.
+/// A fast form by its function, whether it is by scalar, and the datatypes that it is for.
+type Form = (String, bool, [DatumType; 2]);
+
+/// The fast form of a function for these inputs. It is one for all shapes, and refuses those that don't fit it when its
+/// node is made; so it is made once, for a load may need dozens, and tract takes some 50 µs for each at first.
 fn fast(function: &str, by_scalar: bool, facts: &[&TypedFact]) -> Result<Box<dyn TypedOp>> {
+    static MADE: LazyLock<Mutex<HashMap<Form, Box<dyn TypedOp>>>> = LazyLock::new(Mutex::default);
+    let [one, other] = facts else {
+        return Err(Error::invalid_model(
+            "no sound plan: a function of two tensors has not two inputs",
+        ));
+    };
+    // Of the datatypes that there are finitely many of.
+    let plain = |fact: &TypedFact| !fact.datum_type.is_quantized() && !fact.is_exotic();
+    if !plain(one) || !plain(other) {
+        return make_fast(function, by_scalar, facts);
+    }
+    let form = (
+        function.to_owned(),
+        by_scalar,
+        [one.datum_type, other.datum_type],
+    );
+    let made = || MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(op) = made().get(&form) {
+        return Ok(op.clone());
+    }
+    let op = make_fast(function, by_scalar, facts)?;
+    made().insert(form, op.clone());
+    Ok(op)
+}
+
+fn make_fast(function: &str, by_scalar: bool, facts: &[&TypedFact]) -> Result<Box<dyn TypedOp>> {
     let mut scratch = TypedModel::default();
     let inputs = sources(&mut scratch, facts)?;
     let op = TypedBinOp(by_name(function)?, None);
