@@ -30,6 +30,7 @@ pub use target::Target;
 use crate::Limits;
 use crate::border::guarded;
 use crate::error::{Error, ErrorKind, Result};
+use crate::framework;
 use crate::signature::Signature;
 use record::{Header, PlanRecord};
 
@@ -121,6 +122,7 @@ pub(crate) fn as_read(
 /// Reads a plan that this host can run.
 pub(crate) fn read(file: &Bytes, limits: &Limits) -> Result<PlanFile> {
     guarded(ErrorKind::InvalidModel, "reading a plan", || {
+        framework::settle();
         let (header, constants) = layout::read(file, limits)?;
         if header.engine != ENGINE {
             return Err(Error::unsupported(format!(
