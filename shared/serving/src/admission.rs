@@ -190,14 +190,19 @@ impl Workers {
         let patience = Instant::now() + self.queue_timeout;
         let received = match timeout_at(patience.min(deadline), &mut answer).await {
             Ok(received) => received,
-            Err(_) if ticket.cancel() && patience < deadline => {
-                return Err(Error::new(
-                    ErrorKind::Overloaded,
-                    format!(
-                        "waited {:?} for a worker in vain; try again",
-                        self.queue_timeout
-                    ),
-                ));
+            // Nobody has begun, and nobody will.
+            Err(_) if ticket.cancel() => {
+                return Err(if deadline <= patience {
+                    late()
+                } else {
+                    Error::new(
+                        ErrorKind::Overloaded,
+                        format!(
+                            "waited {:?} for a worker in vain; try again",
+                            self.queue_timeout
+                        ),
+                    )
+                });
             }
             Err(_) => match timeout_at(deadline, &mut answer).await {
                 Ok(received) => received,
