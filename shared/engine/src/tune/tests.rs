@@ -117,7 +117,6 @@ fn cases() -> [Case; 4] {
 }
 
 #[test]
-#[cfg_attr(target_arch = "aarch64", ignore = "not tried on Arm yet")]
 fn each_way_gives_the_same_answers_and_has_a_plan() {
     for (at, case) in cases().iter().enumerate() {
         let usual = case.plan(&Ways::default());
@@ -144,7 +143,6 @@ fn each_way_gives_the_same_answers_and_has_a_plan() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "aarch64", ignore = "not tried on Arm yet")]
 fn a_node_that_tract_fused_counts_for_its_product() {
     for (at, case) in cases().iter().enumerate() {
         let (tracts, stretches) = case.tracts();
@@ -162,7 +160,6 @@ fn a_node_that_tract_fused_counts_for_its_product() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "aarch64", ignore = "not tried on Arm yet")]
 fn a_choice_holds_for_all_shapes() {
     let [digits, ..] = cases();
     let plans = digits.plans(3);
@@ -186,7 +183,6 @@ fn a_choice_holds_for_all_shapes() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "aarch64", ignore = "not tried on Arm yet")]
 fn what_is_chosen_must_be_right() {
     let [digits, ..] = cases();
     let fashion = Case::new("../../../../models/fashion/model", &[1, 1, 28, 28]);
