@@ -57,9 +57,10 @@ impl Writer {
     }
 
     fn piece(&self, span: Span) -> &Bytes {
-        let at = self
-            .pieces
-            .partition_point(|(offset, _)| *offset < span.offset);
+        // Where empty ones lie at the same offset, they are first.
+        let at = self.pieces.partition_point(|(offset, piece)| {
+            *offset < span.offset || (*offset == span.offset && piece.is_empty() && span.len > 0)
+        });
         &self.pieces[at].1
     }
 
@@ -127,5 +128,34 @@ impl Constants for Writer {
     /// What was written so far, to be read again.
     fn get(&self, span: Span) -> Result<Bytes> {
         Ok(self.piece(span).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_is_found_again() {
+        let mut writer = Writer::default();
+        let constants: [&[u8]; 6] = [&[1; 64], &[], &[2; 3], &[], &[1; 64], &[2; 3]];
+        let spans = constants.map(|constant| writer.add(constant));
+        for (span, constant) in spans.into_iter().zip(constants) {
+            assert_eq!(*writer.piece(span), *constant);
+        }
+        assert_eq!(
+            [spans[0], spans[2]],
+            [spans[4], spans[5]],
+            "equal ones lie once"
+        );
+        let mut file = Vec::new();
+        writer.write_to(&mut file).expect("a vector takes all");
+        assert_eq!(file.len() as u64, writer.len());
+        let region = Reader(Bytes::from(file));
+        for (span, constant) in spans.into_iter().zip(constants) {
+            assert_eq!(region.get(span).expect("in the region"), *constant);
+        }
+        writer.rewind(64);
+        assert_eq!(writer.add(&[3]).offset, 64);
     }
 }
