@@ -35,7 +35,7 @@ done
 for cpu in cortex-a72 neoverse-n1; do
   echo "--- unit tests as $cpu"
   # `models` are the engine's cases: each operator that we rewrite or compute ourselves, beside onnxruntime's answer.
-  ARM_CPU=$cpu cargo test "${crates[@]}" --lib --test models
+  ARM_CPU=$cpu cargo test "${crates[@]}" --lib --test models --test attention
 done
 # Bytes are multiplied by smull, by sdot, by usdot. `convolution` takes minutes here, and has nothing that they differ in.
 for cpu in cortex-a72 neoverse-n1 neoverse-v1; do

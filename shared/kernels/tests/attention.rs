@@ -133,26 +133,29 @@ fn check(attention: &Attention, isa: Isa, operands: [&Operand; 3], mask: Option<
     }
 }
 
+/// Every case, on every instruction set.
+fn everywhere() -> impl Iterator<Item = (Attention, Isa)> {
+    let cases = cases().into_iter();
+    cases.flat_map(|case| isas().map(move |isa| (case, isa)))
+}
+
+/// Queries, keys and values.
+fn operands(rng: &mut Rng, of: &Attention, order: [usize; 3]) -> [Operand; 3] {
+    let rows = [
+        (of.queries, of.depth),
+        (of.keys, of.depth),
+        (of.keys, of.width),
+    ];
+    rows.map(|(rows, numbers)| Operand::new(rng, [of.heads, rows, numbers], order))
+}
+
 #[test]
 fn any_order_of_axes() {
     let mut rng = Rng::with_seed(1);
-    for (attention, isa) in cases()
-        .iter()
-        .flat_map(|case| isas().map(move |isa| (case, isa)))
-    {
-        let &Attention {
-            heads,
-            queries,
-            keys,
-            depth,
-            width,
-            ..
-        } = attention;
+    for (attention, isa) in everywhere() {
         for order in [TOKENS_FIRST, HEADS_FIRST, NUMBERS_BEFORE_TOKENS] {
-            let queries = Operand::new(&mut rng, [heads, queries, depth], order);
-            let keys = Operand::new(&mut rng, [heads, keys, depth], order);
-            let values = Operand::new(&mut rng, [heads, attention.keys, width], order);
-            check(attention, isa, [&queries, &keys, &values], None);
+            let operands = operands(&mut rng, &attention, order);
+            check(&attention, isa, operands.each_ref(), None);
         }
     }
 }
@@ -160,21 +163,9 @@ fn any_order_of_axes() {
 #[test]
 fn masks_of_any_kind() {
     let mut rng = Rng::with_seed(2);
-    for (attention, isa) in cases()
-        .iter()
-        .flat_map(|case| isas().map(move |isa| (case, isa)))
-    {
-        let &Attention {
-            heads,
-            queries,
-            keys,
-            depth,
-            width,
-            ..
-        } = attention;
-        let of_queries = Operand::new(&mut rng, [heads, queries, depth], TOKENS_FIRST);
-        let of_keys = Operand::new(&mut rng, [heads, keys, depth], TOKENS_FIRST);
-        let values = Operand::new(&mut rng, [heads, keys, width], TOKENS_FIRST);
+    for (attention, isa) in everywhere() {
+        let operands = operands(&mut rng, &attention, TOKENS_FIRST);
+        let (heads, queries, keys) = (attention.heads, attention.queries, attention.keys);
         for shared in 0..8 {
             let mut mask = Operand::new(&mut rng, [heads, queries, keys], HEADS_FIRST);
             for axis in 0..3 {
@@ -188,12 +179,7 @@ fn masks_of_any_kind() {
                     *number = f32::NEG_INFINITY;
                 }
             }
-            check(
-                attention,
-                isa,
-                [&of_queries, &of_keys, &values],
-                Some(&mask),
-            );
+            check(&attention, isa, operands.each_ref(), Some(&mask));
         }
     }
 }
