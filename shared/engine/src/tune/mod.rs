@@ -106,14 +106,7 @@ fn planned(plans: &Plans, inputs: &[Tensor]) -> Option<(Shapes, Vec<Tensor>, Arc
 
 /// Whether a plan may take the place of the usual one: it gives the same answers, and is as fast.
 fn stands(chosen: &Plan, usual: &Plan, inputs: &[Tensor], time: Duration) -> Result<bool> {
-    let wanted = usual.run(inputs, None)?;
-    let Ok(got) = chosen.run(inputs, None) else {
-        return Ok(false);
-    };
-    let same = |(got, wanted): (&Tensor, &Tensor)| {
-        got.shape() == wanted.shape() && got.datatype() == wanted.datatype() && close(got, wanted)
-    };
-    if !got.iter().zip(&wanted).all(same) {
+    if !agrees(chosen, usual, inputs)? {
         tracing::debug!("what was chosen gives other answers");
         return Ok(false);
     }
@@ -121,6 +114,18 @@ fn stands(chosen: &Plan, usual: &Plan, inputs: &[Tensor], time: Duration) -> Res
     let stands = as_chosen <= as_usual.mul_f64(ALIKE);
     tracing::debug!(?as_usual, ?as_chosen, stands, "what was chosen, as a whole");
     Ok(stands)
+}
+
+/// Whether a plan gives the answers of the usual one.
+fn agrees(chosen: &Plan, usual: &Plan, inputs: &[Tensor]) -> Result<bool> {
+    let wanted = usual.run(inputs, None)?;
+    let Ok(got) = chosen.run(inputs, None) else {
+        return Ok(false);
+    };
+    let same = |(got, wanted): (&Tensor, &Tensor)| {
+        got.shape() == wanted.shape() && got.datatype() == wanted.datatype() && close(got, wanted)
+    };
+    Ok(got.iter().zip(&wanted).all(same))
 }
 
 /// The least time of each graph. Where the first one is faster from the first runs on, that is enough.
