@@ -5,8 +5,8 @@
     .venv/bin/python tests/bench/scaling.py [MODEL...] [--rounds 3] [--seconds 0.5] [--threads 2] [--write]
 
 Threads share the large nodes of a run (`--threads`), onnxruntime's beside ours. A batch is four inputs that differ, in
-one request, beside four requests; a model whose first dimension isn't free has no batch. All in turns, a fresh process
-each. --write puts the table into docs/performance.md.
+one run, beside four runs of one of them each; a model whose first dimension isn't free has no batch. All in turns, a
+fresh process each. --write puts the table into docs/performance.md.
 """
 
 import argparse
@@ -30,44 +30,48 @@ HEADS = [
     "onnxruntime",
     "on {} threads",
     "faster",
-    "batch of 4, ms",
+    "one of 4, ms",
+    "batch of 4",
     "/ 4 runs",
 ]
 WARM_UP, BATCH = 3, 4
 
 
 def batch(folder, work):
-    """A folder with the model and a batch of inputs, none like another."""
+    """Inputs of which none is like another, as files of one and all in one: the arguments of a bench for each."""
     inputs = dict(np.load(folder / "inputs.npz"))
     if any(array.ndim == 0 or array.shape[0] != 1 for array in inputs.values()):
         raise Failed("its first dimension is no batch")
     items = [{name: np.roll(array, 3 * turn, axis=-1) for name, array in inputs.items()} for turn in range(BATCH)]
-    np.savez(work / "inputs.npz", **{name: np.concatenate([item[name] for item in items]) for name in inputs})
-    (work / "model.onnx").symlink_to((folder / "model.onnx").resolve())
-    return work
+    together = {name: np.concatenate([item[name] for item in items]) for name in inputs}
+    files = [work / f"{turn}.npz" for turn in range(BATCH)]
+    for file, item in zip([*files, work / "all.npz"], [*items, together], strict=True):
+        np.savez(file, **item)
+    return files, [work / "all.npz"]
 
 
 def measure(given, folder, work):
     """The medians of each way to run, over the rounds."""
     cores = f"0-{given.threads - 1}"
     threads = str(given.threads)
+    model, inputs = folder / "model.onnx", [folder / "inputs.npz"]
+
+    def dunlin(inputs, cores, *more):
+        return ours(given.dunlin, model, inputs, cores, given.seconds, WARM_UP, *more)
+
     ways = {
-        "one": lambda: ours(given.dunlin, folder / "model.onnx", folder, given.core, given.seconds, WARM_UP),
-        "shared": lambda: ours(
-            given.dunlin, folder / "model.onnx", folder, cores, given.seconds, WARM_UP, "--threads", threads
-        ),
+        "one": lambda: dunlin(inputs, given.core),
+        "shared": lambda: dunlin(inputs, cores, "--threads", threads),
         "peer": lambda: theirs(folder, given.core, given.seconds, WARM_UP),
         "peer shared": lambda: theirs(folder, cores, given.seconds, WARM_UP, "--threads", threads),
     }
     try:
-        together = batch(folder, work)
-        ways["batch"] = lambda: ours(
-            given.dunlin, together / "model.onnx", together, given.core, given.seconds, WARM_UP
-        )
-        ways["batch"]()
+        items, together = batch(folder, work)
+        dunlin(together, given.core)
+        ways["item"] = lambda: dunlin(items, given.core)
+        ways["batch"] = lambda: dunlin(together, given.core)
     except Failed as why:
         print(f"{folder.name}: no batch: {why}", flush=True)
-        ways.pop("batch", None)
     rounds = [{way: run()["median_ms"] for way, run in ways.items()} for _ in range(given.rounds)]
     return {way: [one[way] for one in rounds] for way in ways}
 
@@ -85,7 +89,7 @@ class Row:
         return statistics.median(one / (other * scale) for one, other in pairs)
 
     def ratios(self):
-        return [self.ratio("one", "shared"), self.ratio("peer", "peer shared"), self.ratio("batch", "one", BATCH)]
+        return [self.ratio("one", "shared"), self.ratio("peer", "peer shared"), self.ratio("batch", "item", BATCH)]
 
     def cells(self):
         time = {way: report.milliseconds(statistics.median(all_)) for way, all_ in self.times.items()}
@@ -93,7 +97,7 @@ class Row:
         return [
             *(self.name, time["one"], time["shared"], shown[0]),
             *(time["peer"], time["peer shared"], shown[1]),
-            *(time.get("batch", "–"), shown[2]),
+            *(time.get("item", "–"), time.get("batch", "–"), shown[2]),
         ]
 
 
@@ -117,7 +121,7 @@ def main(given):
     for column in zip(*(row.ratios() for row in rows), strict=True):
         known = [ratio for ratio in column if ratio]
         means.append(f"**{report.geometric_mean(known):.2f}**" if known else "–")
-    last = [f"**geometric mean of {len(rows)}**", "", "", means[0], "", "", means[1], "", means[2]]
+    last = [f"**geometric mean of {len(rows)}**", "", "", means[0], "", "", means[1], "", "", means[2]]
     heads = [head.format(given.threads) for head in HEADS]
     text = "\n\n".join(
         [

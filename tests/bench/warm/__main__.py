@@ -39,8 +39,9 @@ def abouts(models):
 
 def rounds(given, model, folder):
     """Pairs of measurements, ours and theirs; which one goes first changes from round to round."""
+    inputs = [folder / "inputs.npz"]
     for number in range(given.rounds):
-        turns = [("ours", lambda: ours(given.dunlin, model, folder, given.core, given.seconds, WARM_UP))]
+        turns = [("ours", lambda: ours(given.dunlin, model, inputs, given.core, given.seconds, WARM_UP))]
         turns.append(("theirs", lambda: theirs(folder, given.core, given.seconds, WARM_UP)))
         measured = {side: measure() for side, measure in (turns if number % 2 == 0 else turns[::-1])}
         yield measured["ours"], measured["theirs"]
@@ -51,7 +52,7 @@ def answer_is_right(given, model, folder):
     about = abouts(given.models)[folder.name]
     with tempfile.TemporaryDirectory() as work:
         answer = f"{work}/outputs.npz"
-        ours(given.dunlin, model, folder, given.core, 0, 0, "--outputs", answer)
+        ours(given.dunlin, model, [folder / "inputs.npz"], given.core, 0, 0, "--outputs", answer)
         found = differences(dict(np.load(answer)), dict(np.load(folder / "outputs.npz")))
     worst = max(found, key=found.get)
     if not found[worst] <= about["tolerance"]:

@@ -37,10 +37,11 @@ def plan(dunlin, folder, target):
     return target if made.returncode == 0 else folder / "model.onnx"
 
 
-def ours(dunlin, model, folder, core, seconds, warm_up, *more):
-    """What `dunlin bench` measures on this file, a plan or ONNX."""
+def ours(dunlin, model, inputs, core, seconds, warm_up, *more):
+    """What `dunlin bench` measures on this file, a plan or ONNX; runs take turns with the files of inputs."""
     command = [str(dunlin), "--json", "--quiet", "bench", str(model)]
-    command += ["--inputs", str(folder / "inputs.npz")]
+    for file in inputs:
+        command += ["--inputs", str(file)]
     return block([*command, "--seconds", str(seconds), "--warm-up", str(warm_up), *more], core)
 
 

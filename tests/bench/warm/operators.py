@@ -19,7 +19,7 @@ def by_operator(nodes):
 
 
 def our_nodes(dunlin, folder, core, seconds):
-    measured = ours(dunlin, folder / "model.onnx", folder, core, seconds, 3, "--profile")
+    measured = ours(dunlin, folder / "model.onnx", [folder / "inputs.npz"], core, seconds, 3, "--profile")
     return [(node["op"], node["micros"]) for node in measured["profile"]]
 
 

@@ -24,10 +24,10 @@ pub(crate) struct BenchArgs {
     /// An .onnx or .plan file, or a model of the store
     #[arg(value_name = "MODEL")]
     model: String,
-    /// Inputs by name, as `numpy.savez` writes them
+    /// Inputs by name, as `numpy.savez` writes them; runs take turns where it is given more than once
     #[arg(long, value_name = "FILE.npz", conflicts_with = "shape")]
-    inputs: Option<PathBuf>,
-    /// Write the outputs there, as `numpy.savez` does
+    inputs: Vec<PathBuf>,
+    /// Write the outputs of the first inputs there, as `numpy.savez` does
     #[arg(long, value_name = "FILE.npz")]
     outputs: Option<PathBuf>,
     /// The shape of a random input; else each dynamic dimension is 1
@@ -113,12 +113,14 @@ fn measure(runnable: Runnable, arguments: &BenchArgs) -> Result<Measurement, Fai
         Model::load(&name, bytes, &options)?
     };
     let load = started.elapsed();
-    let inputs = match &arguments.inputs {
-        Some(path) => npz::read(path)?,
-        None => inputs::random(model.inputs(), &arguments.shape)?,
+    let inputs = if arguments.inputs.is_empty() {
+        vec![inputs::random(model.inputs(), &arguments.shape)?]
+    } else {
+        let read = arguments.inputs.iter().map(|path| npz::read(path));
+        read.collect::<Result<_, _>>()?
     };
     let started = Instant::now();
-    let outputs = model.run(inputs.clone())?;
+    let outputs = model.run(inputs[0].clone())?;
     let first = started.elapsed();
     if let Some(path) = &arguments.outputs {
         npz::write(path, &outputs)?;
@@ -126,7 +128,7 @@ fn measure(runnable: Runnable, arguments: &BenchArgs) -> Result<Measurement, Fai
     drop(outputs);
     let loops = run_loops(&model, &inputs, arguments)?;
     let profile = if arguments.profile {
-        model.profile(inputs)?
+        model.profile(inputs[0].clone())?
     } else {
         Vec::new()
     };
@@ -168,7 +170,7 @@ struct Loop {
 /// The runs of each loop, all starting together.
 fn run_loops(
     model: &Model,
-    inputs: &[NamedTensor],
+    inputs: &[Vec<NamedTensor>],
     arguments: &BenchArgs,
 ) -> Result<Vec<Loop>, Failure> {
     let barrier = Barrier::new(usize::from(arguments.parallel));
@@ -190,11 +192,14 @@ fn run_loops(
 
 fn run_loop(
     model: &Model,
-    inputs: &[NamedTensor],
+    inputs: &[Vec<NamedTensor>],
     arguments: &BenchArgs,
     barrier: &Barrier,
 ) -> dunlin_engine::Result<Loop> {
-    let warm = (0..arguments.warm_up).try_for_each(|_| model.run(inputs.to_vec()).map(drop));
+    // Each run with the next inputs.
+    let mut turns = inputs.iter().cycle().cloned();
+    let mut warm = turns.by_ref().take(arguments.warm_up as usize);
+    let warm = warm.try_for_each(|given| model.run(given).map(drop));
     // Every loop comes here, whatever happened to it: the others wait.
     barrier.wait();
     warm?;
@@ -206,8 +211,7 @@ fn run_loop(
     let started = Instant::now();
     let cpu = ProcessTime::now().as_duration();
     let mut times = Vec::new();
-    for _ in 0..runs {
-        let given = inputs.to_vec();
+    for given in turns.take(runs as usize) {
         let run = Instant::now();
         let outputs = model.run(given)?;
         times.push(run.elapsed());
