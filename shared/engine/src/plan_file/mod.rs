@@ -37,9 +37,15 @@ use record::{Header, PlanRecord};
 /// What the format of a plan file is called in manifests.
 pub const PLAN_FORMAT: &str = "dunlin-plan-1";
 
-/// What makes and reads these plans. A plan of another engine is refused: kernels, layouts and
-/// operators may differ between patch versions.
-pub const ENGINE: &str = concat!("dunlin ", env!("CARGO_PKG_VERSION"), ", tract 0.23.9");
+/// What makes and reads these plans. A plan of another engine is refused: kernels, layouts and operators may differ
+/// between patch versions, and records between two builds of one version.
+pub const ENGINE: &str = concat!(
+    "dunlin ",
+    env!("CARGO_PKG_VERSION"),
+    "+",
+    env!("DUNLIN_PLAN_REVISION"),
+    ", tract 0.23.9"
+);
 
 /// A plan for a batch must not make the file larger by more than one part in so many: kernels for
 /// other sizes want their own copies of the weights.
