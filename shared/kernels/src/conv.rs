@@ -2,6 +2,7 @@
 //! taps, by Winograd's algorithm.
 
 mod bands;
+mod grouped;
 mod integer;
 mod products;
 mod tile;
@@ -10,6 +11,7 @@ mod winograd;
 
 use std::ops::Range;
 
+pub use grouped::{GroupedOperands, GroupedPointwise};
 pub use integer::{IntegerConv, IntegerOperands, IntegerOutput};
 pub use products::{IntegerProduct, Product, ProductOperands};
 pub(crate) use products::{Matrices, Rows};

@@ -56,8 +56,8 @@ pub use activation::Activation;
 pub use affine::affine;
 pub use attention::{Attention, AttentionOperands, Strided};
 pub use conv::{
-    Conv, IntegerConv, IntegerOperands, IntegerOutput, IntegerProduct, Method, Operands, Product,
-    ProductOperands,
+    Conv, GroupedOperands, GroupedPointwise, IntegerConv, IntegerOperands, IntegerOutput,
+    IntegerProduct, Method, Operands, Product, ProductOperands,
 };
 pub use depthwise::{Depthwise, IntegerDepthwise, IntegerDepthwiseOperands};
 pub use isa::Isa;

@@ -1,8 +1,8 @@
 //! Every kernel on every instruction set of this machine against a naive reference, over shapes drawn at random.
 
 use dunlin_kernels::{
-    Activation, Conv, Depthwise, Isa, Method, Operands, Pool, Pooling, Steps, Window, affine,
-    from_blocked, to_blocked,
+    Activation, Conv, Depthwise, GroupedOperands, GroupedPointwise, Isa, Method, Operands, Pool,
+    Pooling, Steps, Window, affine, from_blocked, to_blocked,
 };
 use fastrand::Rng;
 
@@ -315,6 +315,64 @@ fn assert_convolves(rng: &mut Rng, conv: &Conv) {
             assert!(output.iter().all(|x| x.is_finite()), "{what:?}");
             let got = dense(isa, outputs, rows * columns, &output);
             assert_close(&got, &wanted, 5e-5, &what);
+        }
+    }
+}
+
+#[test]
+fn grouped_pointwise_convolutions() {
+    let mut rng = Rng::with_seed(14);
+    for case in 0..200 {
+        let groups = rng.usize(1..7);
+        let shuffle = if rng.bool() { groups } else { 1 };
+        let conv = GroupedPointwise {
+            inputs: groups * rng.usize(1..40),
+            outputs: groups * rng.usize(1..40),
+            groups,
+            shuffle,
+            size: [rng.usize(1..9), rng.usize(1..9)],
+            activation: ACTIVATIONS[case % ACTIVATIONS.len()],
+        };
+        let plane = conv.size[0] * conv.size[1];
+        let input = numbers(&mut rng, conv.inputs * plane);
+        let shuffled: Vec<_> = (0..conv.inputs)
+            .flat_map(|at| {
+                let from = at % shuffle * (conv.inputs / shuffle) + at / shuffle;
+                input[from * plane..][..plane].to_vec()
+            })
+            .collect();
+        let weights = numbers(&mut rng, conv.outputs * conv.inputs / groups);
+        let bias = numbers(&mut rng, conv.outputs);
+        let residual = rng.bool().then(|| numbers(&mut rng, conv.outputs * plane));
+        let wanted = Reference {
+            groups,
+            size: conv.size,
+            window: Window::square(1),
+            input: &shuffled,
+            weights: &weights,
+            bias: &bias,
+            residual: residual.as_deref(),
+            activation: conv.activation,
+        }
+        .run(conv.inputs, conv.outputs);
+        for isa in isas() {
+            let residual = residual
+                .as_deref()
+                .map(|residual| blocked(isa, conv.outputs, plane, residual));
+            let arranged = conv.arrange(isa, &weights);
+            assert_eq!(arranged.len(), conv.weights_len(isa));
+            let mut output = vec![f32::NAN; conv.output_len(isa)];
+            let operands = GroupedOperands {
+                input: &blocked(isa, conv.inputs, plane, &input),
+                weights: &arranged,
+                bias: &padded(isa, conv.outputs, &bias),
+                residual: residual.as_deref(),
+                output: &mut output,
+            };
+            conv.run(isa, operands);
+            assert!(output.iter().all(|x| x.is_finite()), "{isa} {conv:?}");
+            let got = dense(isa, conv.outputs, plane, &output);
+            assert_close(&got, &wanted, 5e-5, &(isa, &conv));
         }
     }
 }

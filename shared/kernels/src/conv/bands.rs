@@ -37,10 +37,10 @@ pub(super) struct Bands<'a> {
 }
 
 /// One line of output positions: the first of them, how many, and its place in the band.
-struct Line {
-    start: usize,
-    len: usize,
-    index: usize,
+pub(super) struct Line {
+    pub(super) start: usize,
+    pub(super) len: usize,
+    pub(super) index: usize,
 }
 
 impl<'a> Bands<'a> {
@@ -215,24 +215,24 @@ impl<'a> Bands<'a> {
 }
 
 /// The input of a band.
-struct Source<'a> {
-    data: &'a [f32],
+pub(super) struct Source<'a> {
+    pub(super) data: &'a [f32],
     /// Offset of each tap from the first.
-    taps: Vec<usize>,
-    blocks: usize,
+    pub(super) taps: Vec<usize>,
+    pub(super) blocks: usize,
     /// Numbers from one input block to the next.
-    block: usize,
-    depth: usize,
+    pub(super) block: usize,
+    pub(super) depth: usize,
     /// Numbers from what one line reads first to what the next does.
-    line: usize,
+    pub(super) line: usize,
     /// Numbers from what one output position reads first to what the next does.
-    step: usize,
+    pub(super) step: usize,
 }
 
 impl Source<'_> {
     /// Computes one line of `together` output blocks.
     #[inline(always)]
-    fn line<S: Simd, const INTEGER: bool>(
+    pub(super) fn line<S: Simd, const INTEGER: bool>(
         &self,
         s: S,
         line: &Line,
