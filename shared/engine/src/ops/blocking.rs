@@ -7,6 +7,7 @@
 mod bytes;
 mod convolutions;
 mod elements;
+mod shuffle;
 
 use std::collections::{HashMap, HashSet};
 
@@ -42,7 +43,7 @@ pub(crate) fn block(
         Found::new(&model, node, isa).is_some_and(|found| {
             let kind = match found.kernel {
                 Kernel::Grouped(..) => Kind::Dense,
-                Kernel::Dense(_) | Kernel::Depthwise(_) => Kind::Blocked,
+                Kernel::Dense(_) | Kernel::Depthwise(_) | Kernel::Pointwise(_) => Kind::Blocked,
             };
             (lowering.leaves)(kind, &model, node)
         })
@@ -60,6 +61,7 @@ pub(crate) fn block(
         dense: HashMap::new(),
         blocked: HashMap::new(),
         bytes: HashMap::new(),
+        unshuffled: HashMap::new(),
         taken: HashSet::new(),
         waiting: HashMap::new(),
     };
@@ -122,6 +124,8 @@ struct Blocking<'m> {
     dense: HashMap<OutletId, OutletId>,
     blocked: HashMap<OutletId, OutletId>,
     bytes: HashMap<OutletId, (OutletId, Steps)>,
+    /// Blocked values whose channels the only reader has still to shuffle, of so many groups.
+    unshuffled: HashMap<OutletId, usize>,
     /// Nodes that stand in a chain with another one.
     taken: HashSet<usize>,
     /// Convolutions by the last node of their chain, where all that they read is there.
@@ -142,7 +146,7 @@ impl Blocking<'_> {
         }
         if let Some(found) = self.found(node) {
             let from = node.id.into();
-            let residual = matches!(found.kernel, Kernel::Dense(_));
+            let residual = matches!(found.kernel, Kernel::Dense(_) | Kernel::Pointwise(_));
             let chain = Chain::follow(self.old, from, &found.output, None, residual, &self.taken);
             self.taken.extend(&chain.nodes);
             if chain.end.node == node.id {
@@ -154,7 +158,7 @@ impl Blocking<'_> {
         if let Some(steps) = fake_quantize::steps(self.old, node) {
             return self.fake_quantize(node, steps);
         }
-        if !self.in_blocks(node)? {
+        if !self.shuffled(node)? && !self.in_blocks(node)? {
             self.copy(node)?;
         }
         Ok(())

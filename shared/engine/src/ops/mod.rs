@@ -17,6 +17,7 @@ mod depthwise;
 mod dynamic_quantize;
 mod fake_quantize;
 mod grid;
+mod grouped_convolution;
 mod identities;
 mod in_place;
 mod integer_convolution;
@@ -49,6 +50,7 @@ pub(crate) use convolution::Convolution;
 pub(crate) use depthwise::DepthwiseConvolution;
 pub(crate) use dynamic_quantize::DynamicQuantize;
 pub(crate) use fake_quantize::FakeQuantize;
+pub(crate) use grouped_convolution::GroupedConvolution;
 pub(crate) use identities::drop_identities;
 pub(crate) use in_place::{InPlace, reads_in_place};
 pub(crate) use integer_convolution::IntegerConvolution;
@@ -77,7 +79,9 @@ pub(crate) fn blocks(node: &TypedNode) -> Option<Isa> {
     let depthwise = || Some(op.downcast_ref::<DepthwiseConvolution>()?.isa);
     let dense_bytes = || Some(op.downcast_ref::<IntegerConvolution>()?.isa);
     let depthwise_bytes = || Some(op.downcast_ref::<IntegerDepthwise>()?.isa);
+    let grouped = || Some(op.downcast_ref::<GroupedConvolution>()?.isa);
     dense
+        .or_else(grouped)
         .or_else(depthwise)
         .or_else(dense_bytes)
         .or_else(depthwise_bytes)

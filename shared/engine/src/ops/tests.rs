@@ -8,6 +8,7 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_core::model::SpecialOps;
 use tract_onnx::tract_core::ops::array::TypedConcat;
+use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_core::ops::cnn::{
     Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool,
 };
@@ -212,6 +213,62 @@ fn groups() -> TypedModel {
     let x = g.conv(x, 16, 1, 1, 1);
     g.model.select_output_outlets(&[x]).expect("an output");
     g.model
+}
+
+/// Pointwise convolutions in groups that cut blocks; channels are shuffled between two of them, a depthwise one behind.
+fn shuffled(depthwise: bool) -> TypedModel {
+    let mut g = Builder {
+        model: TypedModel::default(),
+        seed: 5,
+    };
+    let x = g
+        .model
+        .add_source("x", f32::fact([2, 3, 21, 19]))
+        .expect("an input");
+    let stem = g.conv(x, 20, 3, 2, 1);
+    let x = g.conv(stem, 36, 1, 1, 4);
+    let mut x = g.clip(x);
+    let (whole, parts, joined) = (tvec!(36.into()), tvec!(4.into(), 9.into()), [9, 4]);
+    for op in [
+        AxisOp::Reshape(1, whole.clone(), parts),
+        AxisOp::Move(1, 2),
+        AxisOp::Reshape(1, joined.iter().map(|&dim| dim.into()).collect(), whole),
+    ] {
+        x = g.node(op, &[x]);
+    }
+    if depthwise {
+        x = g.conv(x, 36, 3, 1, 36);
+        x = g.normalized(x);
+        x = g.clip(x);
+    }
+    let x = g.conv(x, 20, 1, 1, 4);
+    let x = g.normalized(x);
+    let x = g.node(add(), &[x, stem]);
+    let x = g.clip(x);
+    let x = g.conv(x, 6, 1, 1, 2);
+    g.model.select_output_outlets(&[x]).expect("an output");
+    g.model
+}
+
+#[test]
+fn a_shuffle_before_a_depthwise_convolution_moves_nothing() {
+    let x = random_input();
+    for depthwise in [true, false] {
+        let wanted = run(shuffled(depthwise), &x);
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let graph = lowered(shuffled(depthwise), isa, |_| false).0;
+            let count = |name: &str| {
+                let named = graph.nodes.iter().filter(|node| node.op().name() == name);
+                named.count()
+            };
+            assert_eq!(count("GroupedConvolution"), 3, "{isa}");
+            let moved = graph.nodes.iter().filter(|node| node.op_is::<AxisOp>());
+            assert_eq!(moved.count(), if depthwise { 0 } else { 3 }, "{isa}");
+            assert_eq!(count("FromBlocked"), if depthwise { 1 } else { 2 }, "{isa}");
+            let got = run(graph.into_optimized().expect("optimized"), &x);
+            assert_near(&got, &wanted, isa);
+        }
+    }
 }
 
 fn random_input() -> Tensor {

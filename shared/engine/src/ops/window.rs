@@ -1,6 +1,6 @@
 //! Which convolutions are ours: from tract's description to that of a kernel.
 
-use dunlin_kernels::{Activation, Conv, Depthwise, Isa, Window};
+use dunlin_kernels::{Activation, Conv, Depthwise, GroupedPointwise, Isa, Window};
 use tract_onnx::prelude::{
     Datum, IntoArcTensor, IntoTValue, OutletId, Tensor, TractResult, TypedModel, TypedNode,
 };
@@ -27,6 +27,8 @@ pub(super) struct Found {
 pub(super) enum Kernel {
     Dense(Conv),
     Depthwise(Depthwise),
+    /// Of groups that cut blocks.
+    Pointwise(GroupedPointwise),
     /// So many of these, each of channels that fill no whole blocks.
     Grouped(Conv, usize),
 }
@@ -68,6 +70,15 @@ impl Found {
             };
             if conv.is_supported(isa) {
                 Kernel::Dense(conv)
+            } else if window.is_pointwise() {
+                Kernel::Pointwise(GroupedPointwise {
+                    inputs,
+                    outputs,
+                    groups: op.group,
+                    shuffle: 1,
+                    size: planes.size,
+                    activation: Activation::None,
+                })
             } else {
                 let groups = op.group;
                 let one = Conv {
@@ -103,6 +114,7 @@ impl Found {
                 let inputs = lanes(conv.inputs / conv.groups);
                 inputs * lanes(conv.outputs) * conv.window.kernel[0] * conv.window.kernel[1]
             }
+            Kernel::Pointwise(conv) => conv.weights_len(isa),
             Kernel::Grouped(conv, groups) => {
                 let taps = conv.window.kernel[0] * conv.window.kernel[1];
                 groups * lanes(conv.inputs) * lanes(conv.outputs) * taps
@@ -112,6 +124,23 @@ impl Found {
             }
         };
         (each * output.len() * output.items) as f64
+    }
+
+    /// The same of another input, channel `order[c]` of this one standing at `c` in input and output.
+    pub(super) fn reordered(self, input: OutletId, order: &[usize]) -> TractResult<Self> {
+        let (weights, bias) = self.constants()?;
+        let each = weights.len() / order.len();
+        let weights = order
+            .iter()
+            .flat_map(|&from| &weights[from * each..][..each]);
+        let weights: Vec<_> = weights.copied().collect();
+        let bias: Vec<_> = order.iter().map(|&from| bias[from]).collect();
+        Ok(Self {
+            input,
+            weights: Tensor::from_shape(self.weights.shape(), &weights)?.into_arc_tensor(),
+            bias: Tensor::from_shape(&[order.len()], &bias)?.into_arc_tensor(),
+            ..self
+        })
     }
 
     /// Weights as the file has them, and a bias for each output channel.

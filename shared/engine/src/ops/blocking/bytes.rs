@@ -169,7 +169,7 @@ impl Blocking<'_> {
             // So few channels are read where they lie, as numbers.
             Kernel::Dense(conv) => conv.groups > 1 || conv.inputs > self.isa.lanes() / 2,
             Kernel::Depthwise(_) => true,
-            Kernel::Grouped(..) => false,
+            Kernel::Pointwise(_) | Kernel::Grouped(..) => false,
         };
         let weights = found.constants().ok().filter(|_| reads);
         weights.is_some_and(|(weights, _)| Grid::of(&weights, found.output.channels).is_some())

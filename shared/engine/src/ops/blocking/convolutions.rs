@@ -1,6 +1,6 @@
 //! Convolutions: the kernel that does one, its constants, and what follows it.
 
-use dunlin_kernels::Conv;
+use dunlin_kernels::{Conv, GroupedPointwise};
 use tract_onnx::prelude::TractResult;
 use tract_onnx::tract_core::internal::tvec;
 use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
@@ -10,6 +10,7 @@ use crate::ops::chain::Chain;
 use crate::ops::convolution::Convolution;
 use crate::ops::depthwise::DepthwiseConvolution;
 use crate::ops::grid::Grid;
+use crate::ops::grouped_convolution::GroupedConvolution;
 use crate::ops::reorder::{FromBlocked, ToBlocked};
 use crate::ops::window::{Found, Kernel};
 
@@ -86,6 +87,27 @@ impl Blocking<'_> {
                 let input = input(self, false)?;
                 let op = DepthwiseConvolution { isa, depthwise };
                 self.wire(name, op, &[input, weights, bias])?
+            }
+            Kernel::Pointwise(conv) => {
+                let shuffle = self.unshuffled.get(&found.input).copied();
+                let conv = GroupedPointwise {
+                    shuffle: shuffle.unwrap_or(1),
+                    activation: chain.activation,
+                    ..conv.clone()
+                };
+                let weights = conv.arrange(isa, &weights);
+                let weights = self.constant(&format!("{name}.weights"), &weights)?;
+                let mut inputs = tvec!(input(self, false)?, weights, bias);
+                if let Some(residual) = chain.residual {
+                    inputs.push(self.blocked(residual, channels)?);
+                }
+                let residual = chain.residual.is_some();
+                let op = GroupedConvolution {
+                    isa,
+                    conv,
+                    residual,
+                };
+                self.wire(name, op, &inputs)?
             }
             Kernel::Grouped(..) => unreachable!("returned above"),
         };

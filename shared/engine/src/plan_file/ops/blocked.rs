@@ -1,7 +1,8 @@
 //! Our own operators on blocked channels, on bytes, and of attention: plain data, written down as it is.
 
 use dunlin_kernels::{
-    self as kernels, Activation, Conv, Depthwise, IntegerConv, Isa, Method, Pool, Steps, Window,
+    self as kernels, Activation, Conv, Depthwise, GroupedPointwise, IntegerConv, Isa, Method, Pool,
+    Steps, Window,
 };
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::TypedOp;
@@ -10,8 +11,8 @@ use tract_onnx::tract_core::internal::Op;
 use crate::error::{Error, Result};
 use crate::ops::{
     Affine, Attention, BlockedPool, Convolution, DepthwiseConvolution, DynamicQuantize,
-    FakeQuantize, FromBlocked, FromBytes, IntegerConvolution, IntegerDepthwise, IntegerProduct,
-    MatrixProduct, Places, SumOfBytes, ToBlocked, ToBytes,
+    FakeQuantize, FromBlocked, FromBytes, GroupedConvolution, IntegerConvolution, IntegerDepthwise,
+    IntegerProduct, MatrixProduct, Places, SumOfBytes, ToBlocked, ToBytes,
 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,11 @@ enum Work {
         scale: f32,
         masked: bool,
     },
+    /// A pointwise convolution in groups that may cut blocks.
+    Grouped {
+        conv: GroupedPointwise,
+        residual: bool,
+    },
 }
 
 impl Blocked {
@@ -79,6 +85,10 @@ impl Blocked {
                 Method::Winograd => Work::Winograd { conv, residual },
             };
             (op.isa, work)
+        } else if let Some(op) = op.downcast_ref::<GroupedConvolution>() {
+            let conv = op.conv.clone();
+            let residual = op.residual;
+            (op.isa, Work::Grouped { conv, residual })
         } else if let Some(op) = op.downcast_ref::<DepthwiseConvolution>() {
             (op.isa, Work::Depthwise(op.depthwise.clone()))
         } else if let Some(op) = op.downcast_ref::<BlockedPool>() {
@@ -145,6 +155,17 @@ impl Blocked {
             }
             Work::Winograd { conv, residual } => {
                 convolution(isa, conv, Method::Winograd, *residual)?
+            }
+            Work::Grouped { conv, residual } => {
+                window(&Window::square(1), conv.size, conv.inputs.max(conv.outputs))?;
+                if !conv.is_supported() {
+                    return Err(strange());
+                }
+                Box::new(GroupedConvolution {
+                    isa,
+                    conv: conv.clone(),
+                    residual: *residual,
+                })
             }
             Work::Depthwise(depthwise) => {
                 window(&depthwise.window, depthwise.size, depthwise.channels)?;
@@ -285,4 +306,90 @@ fn window(window: &Window, size: [usize; 2], channels: usize) -> Result<()> {
 
 fn strange() -> Error {
     Error::invalid_model("no sound plan: a window that no kernel has")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::prelude::{DatumExt, TypedFact};
+
+    const CONV: GroupedPointwise = GroupedPointwise {
+        inputs: 20,
+        outputs: 36,
+        groups: 4,
+        shuffle: 5,
+        size: [3, 7],
+        activation: Activation::Relu,
+    };
+
+    fn built(conv: GroupedPointwise) -> Result<Box<dyn TypedOp>> {
+        let residual = false;
+        let record = Blocked {
+            isa: Isa::Portable,
+            work: Work::Grouped { conv, residual },
+        };
+        let op = record.build()?;
+        assert_eq!(Blocked::of(&*op), Some(record));
+        Ok(op)
+    }
+
+    #[test]
+    fn groups_must_divide_the_channels() {
+        for (field, conv) in [
+            ("groups", GroupedPointwise { groups: 0, ..CONV }),
+            ("inputs", GroupedPointwise { inputs: 30, ..CONV }),
+            (
+                "outputs",
+                GroupedPointwise {
+                    outputs: 37,
+                    ..CONV
+                },
+            ),
+            ("shuffle", GroupedPointwise { shuffle: 3, ..CONV }),
+            ("shuffle", GroupedPointwise { shuffle: 0, ..CONV }),
+            ("nothing", GroupedPointwise { inputs: 0, ..CONV }),
+            (
+                "size",
+                GroupedPointwise {
+                    size: [0, 7],
+                    ..CONV
+                },
+            ),
+            (
+                "size",
+                GroupedPointwise {
+                    size: [usize::MAX; 2],
+                    ..CONV
+                },
+            ),
+            (
+                "many",
+                GroupedPointwise {
+                    outputs: 4 * LARGEST,
+                    ..CONV
+                },
+            ),
+        ] {
+            assert!(built(conv).is_err(), "{field}");
+        }
+    }
+
+    #[test]
+    fn groups_have_the_weights_of_their_lists() {
+        let op = built(CONV).expect("an operator");
+        let f32s = |shape: &[usize]| f32::fact(shape);
+        let facts = |weights: usize, width: usize| -> [TypedFact; 3] {
+            [f32s(&[2, 5, 3, width, 4]), f32s(&[weights]), f32s(&[36])]
+        };
+        let weights = CONV.weights_len(Isa::Portable);
+        for (weights_, width, fits) in [
+            (weights, 7, true),
+            (weights - 4, 7, false),
+            (weights, 6, false),
+        ] {
+            let facts = facts(weights_, width);
+            let facts: Vec<_> = facts.iter().collect();
+            assert_eq!(op.output_facts(&facts).is_ok(), fits);
+        }
+    }
 }
