@@ -156,17 +156,7 @@ impl Blocked {
             Work::Winograd { conv, residual } => {
                 convolution(isa, conv, Method::Winograd, *residual)?
             }
-            Work::Grouped { conv, residual } => {
-                window(&Window::square(1), conv.size, conv.inputs.max(conv.outputs))?;
-                if !conv.is_supported() {
-                    return Err(strange());
-                }
-                Box::new(GroupedConvolution {
-                    isa,
-                    conv: conv.clone(),
-                    residual: *residual,
-                })
-            }
+            Work::Grouped { conv, residual } => grouped(isa, conv, *residual)?,
             Work::Depthwise(depthwise) => {
                 window(&depthwise.window, depthwise.size, depthwise.channels)?;
                 Box::new(DepthwiseConvolution {
@@ -260,6 +250,18 @@ fn convolution(isa: Isa, conv: &Conv, method: Method, residual: bool) -> Result<
         isa,
         conv: conv.clone(),
         method,
+        residual,
+    }))
+}
+
+fn grouped(isa: Isa, conv: &GroupedPointwise, residual: bool) -> Result<Box<dyn TypedOp>> {
+    window(&Window::square(1), conv.size, conv.inputs.max(conv.outputs))?;
+    if !conv.is_supported() {
+        return Err(strange());
+    }
+    Ok(Box::new(GroupedConvolution {
+        isa,
+        conv: conv.clone(),
         residual,
     }))
 }
