@@ -186,8 +186,17 @@ fn agree(parts: &[Vec<Tensor>; 2], whole: &[Tensor], size: usize) -> bool {
                     && rest(part) == rest(whole)
                     && part.datatype() == whole.datatype()
             })
-            && join(&parts, 2 * size).is_ok_and(|joined| close(&joined, whole))
+            && joined(&parts, size).is_ok_and(|joined| close(&joined, whole))
     })
+}
+
+/// Two parts of `size` items as one tensor.
+fn joined(parts: &[&Tensor; 2], size: usize) -> Result<Tensor> {
+    let mut joined = Joined::new(parts[0], size, 2 * size);
+    for part in parts {
+        joined.extend(part);
+    }
+    joined.done()
 }
 
 /// Whether two tensors of one datatype and shape hold the same numbers, but for the rounding of
@@ -232,7 +241,7 @@ pub(crate) fn close(a: &Tensor, b: &Tensor) -> bool {
 /// Runs a batch in parts of `size`, and what is left in smaller powers of two: their plans are
 /// few, and each was measured to be faster than its halves.
 fn in_parts(inputs: &[Tensor], len: usize, size: usize, run: &mut Run) -> Result<Vec<Tensor>> {
-    let mut parts = Vec::new();
+    let mut whole = Vec::new();
     let mut at = 0;
     while at < len {
         let left = len - at;
@@ -241,18 +250,20 @@ fn in_parts(inputs: &[Tensor], len: usize, size: usize, run: &mut Run) -> Result
         } else {
             1 << left.ilog2()
         };
-        parts.push(run(&items(inputs, at, part)?)?);
+        let outputs = run(&items(inputs, at, part)?)?;
+        if at == 0 {
+            whole = outputs
+                .iter()
+                .map(|first| Joined::new(first, part, len))
+                .collect();
+        }
+        // Each part's memory is free, and in the cache, for the next one.
+        for (whole, output) in whole.iter_mut().zip(&outputs) {
+            whole.extend(output);
+        }
         at += part;
     }
-    let outputs = parts.first().map_or(0, Vec::len);
-    (0..outputs)
-        .map(|index| {
-            join(
-                &parts.iter().map(|part| &part[index]).collect::<Vec<_>>(),
-                len,
-            )
-        })
-        .collect()
+    whole.into_iter().map(Joined::done).collect()
 }
 
 /// The items `at..at + len` of each tensor, sharing their memory.
@@ -270,15 +281,35 @@ pub(crate) fn items(tensors: &[Tensor], at: usize, len: usize) -> Result<Vec<Ten
     tensors.iter().map(cut).collect()
 }
 
-/// Joins tensors along their first dimension to `len` items.
-fn join(parts: &[&Tensor], len: usize) -> Result<Tensor> {
-    let failed = || Error::new(ErrorKind::Failed, "the parts of a batch don't fit together");
-    let first = parts.first().ok_or_else(failed)?;
-    let mut shape = first.shape().to_vec();
-    *shape.first_mut().ok_or_else(failed)? = len;
-    let mut data = BytesMut::with_capacity(parts.iter().map(|part| part.data().len()).sum());
-    for part in parts {
-        data.extend_from_slice(part.data());
+/// A tensor of `len` items that parts of it are put into one after the other.
+struct Joined {
+    datatype: Datatype,
+    shape: Vec<usize>,
+    data: BytesMut,
+}
+
+impl Joined {
+    /// Room for the whole of which a part has so many items.
+    fn new(part: &Tensor, items: usize, len: usize) -> Self {
+        let mut shape = part.shape().to_vec();
+        if let Some(rows) = shape.first_mut() {
+            *rows = len;
+        }
+        Self {
+            datatype: part.datatype(),
+            shape,
+            data: BytesMut::with_capacity(part.data().len() / items * len),
+        }
     }
-    Tensor::new(first.datatype(), shape, data.freeze()).map_err(|error| failed().caused_by(error))
+
+    fn extend(&mut self, part: &Tensor) {
+        self.data.extend_from_slice(part.data());
+    }
+
+    fn done(self) -> Result<Tensor> {
+        Tensor::new(self.datatype, self.shape, self.data.freeze()).map_err(|error| {
+            let message = "the parts of a batch don't fit together";
+            Error::new(ErrorKind::Failed, message).caused_by(error)
+        })
+    }
 }
