@@ -9,7 +9,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use dunlin_protocol::{Datatype, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -192,7 +191,7 @@ fn agree(parts: &[Vec<Tensor>; 2], whole: &[Tensor], size: usize) -> bool {
 
 /// Two parts of `size` items as one tensor.
 fn joined(parts: &[&Tensor; 2], size: usize) -> Result<Tensor> {
-    let mut joined = Joined::new(parts[0], size, 2 * size);
+    let mut joined = Joined::new(parts[0], size, 2 * size)?;
     for part in parts {
         joined.extend(part);
     }
@@ -252,10 +251,8 @@ fn in_parts(inputs: &[Tensor], len: usize, size: usize, run: &mut Run) -> Result
         };
         let outputs = run(&items(inputs, at, part)?)?;
         if at == 0 {
-            whole = outputs
-                .iter()
-                .map(|first| Joined::new(first, part, len))
-                .collect();
+            let room = outputs.iter().map(|first| Joined::new(first, part, len));
+            whole = room.collect::<Result<Vec<_>>>()?;
         }
         // Each part's memory is free, and in the cache, for the next one.
         for (whole, output) in whole.iter_mut().zip(&outputs) {
@@ -285,21 +282,27 @@ pub(crate) fn items(tensors: &[Tensor], at: usize, len: usize) -> Result<Vec<Ten
 struct Joined {
     datatype: Datatype,
     shape: Vec<usize>,
-    data: BytesMut,
+    data: Vec<u8>,
 }
 
 impl Joined {
-    /// Room for the whole of which a part has so many items.
-    fn new(part: &Tensor, items: usize, len: usize) -> Self {
+    /// Room for the whole of which a part has so many items; an error where there is none.
+    fn new(part: &Tensor, items: usize, len: usize) -> Result<Self> {
         let mut shape = part.shape().to_vec();
         if let Some(rows) = shape.first_mut() {
             *rows = len;
         }
-        Self {
+        let mut data = Vec::new();
+        let bytes = (part.data().len() / items).saturating_mul(len);
+        data.try_reserve_exact(bytes).map_err(|error| {
+            let message = format!("an output of this batch would have {bytes} bytes");
+            Error::new(ErrorKind::TooLarge, message).caused_by(error)
+        })?;
+        Ok(Self {
             datatype: part.datatype(),
             shape,
-            data: BytesMut::with_capacity(part.data().len() / items * len),
-        }
+            data,
+        })
     }
 
     fn extend(&mut self, part: &Tensor) {
@@ -307,7 +310,7 @@ impl Joined {
     }
 
     fn done(self) -> Result<Tensor> {
-        Tensor::new(self.datatype, self.shape, self.data.freeze()).map_err(|error| {
+        Tensor::new(self.datatype, self.shape, self.data.into()).map_err(|error| {
             let message = "the parts of a batch don't fit together";
             Error::new(ErrorKind::Failed, message).caused_by(error)
         })

@@ -58,13 +58,14 @@ impl Blocking<'_> {
         if !self.blocked.contains_key(&input) {
             return Ok(false);
         }
-        let depthwise = only_reader(self.old, shuffle.end).and_then(|node| self.found(node));
-        let Some(depthwise) = depthwise.filter(|found| {
+        let Some(first) = only_reader(self.old, shuffle.end) else {
+            return Ok(false);
+        };
+        let Some(depthwise) = self.found(first).filter(|found| {
             matches!(found.kernel, Kernel::Depthwise(_)) && found.input == shuffle.end
         }) else {
             return Ok(false);
         };
-        let first = only_reader(self.old, shuffle.end).expect("the convolution that was found");
         let output = &depthwise.output;
         let mut chain = Chain::follow(self.old, first.id.into(), output, None, false, &self.taken);
         let reader = only_reader(self.old, chain.end).and_then(|node| self.found(node));
